@@ -1,6 +1,7 @@
 """The two array types that cross module borders."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,3 +34,29 @@ def refuse_non_finite(weights: Weights, at: int = 0) -> None:
     if not finite.all():
         first = int(np.argmin(finite))
         raise WeightsError(f"weight {at + first} is {weights[first]}; weights must be finite")
+
+
+class WeightSource(Protocol):
+    """Weights read by slices: a float32 array, or a model file that need not fit in memory."""
+
+    def __len__(self) -> int:
+        """Return the number of weights."""
+        ...
+
+    def __getitem__(self, index: slice, /) -> Weights:
+        """Return the weights of a slice with step 1, shape (stop - start,)."""
+        ...
+
+
+BLOCK = 1 << 17
+"""Weights per block: small enough to stay in the cache, a multiple of the 8 bits of a byte."""
+
+
+def blocks(weights: WeightSource, size: int = BLOCK) -> Iterator[tuple[int, Weights]]:
+    """Yield (index of the first weight, block) through the whole source.
+
+    >>> [(at, len(block)) for at, block in blocks(np.zeros(20, np.float32), size=8)]
+    [(0, 8), (8, 8), (16, 4)]
+    """
+    for at in range(0, len(weights), size):
+        yield at, weights[at : at + size]

@@ -11,7 +11,7 @@ from numba import njit
 
 _jit: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 f = np.float32
-_GROUPS = 256
+_GROUPS = 512
 _TWO_PI = f(2 * np.pi / 2**32)
 
 
@@ -92,8 +92,9 @@ def add_noise_into(out, symbols, at, std, seed, stream):  # type: ignore[no-unty
                 noise[4 * i + 2 * pair] = radius * cosine
                 noise[4 * i + 2 * pair + 1] = radius * sine
         count = min(4 * _GROUPS - skip, n - done)
+        arrived, sent, drawn = out[done:], symbols[done:], noise[skip:]
         for i in range(count):
-            out[done + i] = symbols[done + i] + scale * noise[skip + i]
+            arrived[i] = sent[i] + scale * drawn[i]
         done += count
         skip = 0
         group += _GROUPS

@@ -1,0 +1,26 @@
+"""Channel `noiseless`: what is sent arrives."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from weightcast.arrays import Symbols
+from weightcast.randomness import Noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noiseless:
+    """A perfect link, for checks: :math:`y_k = x_k`.
+
+    Source: Cover & Thomas, *Elements of Information Theory*, 2nd ed., section 7.1.1.
+    """
+
+    is_clean: ClassVar[bool] = True
+
+    def transmit(self, symbols: Symbols, at: int, noise: Noise) -> Symbols:
+        """Return a copy of the symbols."""
+        return symbols.copy()
+
+    def capacity(self) -> float:
+        """Return infinity: a real number carries any number of bits."""
+        return math.inf
