@@ -1,0 +1,142 @@
+"""The header: the error-free JSON that opens a transmission."""
+
+import json
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from weightcast.channels import CHANNELS, Channel
+from weightcast.errors import FormatError
+from weightcast.randomness import Noise
+from weightcast.registry import build
+from weightcast.wire.tensors import ITEM_BYTES, Tensor
+
+VERSION = 1
+PART_SYMBOLS = 1 << 20
+"""Symbols per part: 4 MiB."""
+MAX_HEADER_BYTES = 1 << 16
+SYMBOL_BYTES = 4
+
+Name = Annotated[str, Field(min_length=1, max_length=512)]
+Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Params = Annotated[dict[Name, Number | None], Field(max_length=64)]
+Dimension = Annotated[int, Field(ge=0, le=1 << 40)]
+TensorEntry = tuple[Name, Name, Annotated[list[Dimension], Field(max_length=16)]]
+
+
+class Header(BaseModel):
+    """What the receiver must know before the first symbol; immutable once sent.
+
+    A tensor is written as [name, dtype, shape]. `scheme`, `params` and `plan` are looked at by the
+    receiver alone; `channel`, `channel_params`, `seed` and `stream` by the link.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    version: Literal[1] = VERSION
+    model: Annotated[str, Field(max_length=256)]
+    weights: Annotated[list[TensorEntry], Field(min_length=1)]
+    carried: list[TensorEntry]
+    scheme: Name
+    params: Params
+    plan: Params
+    channel: Name
+    channel_params: Params
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    stream: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    n_weights: Annotated[int, Field(ge=1, le=1 << 40)]
+    n_symbols: Annotated[int, Field(ge=1, le=1 << 44)]
+    evaluate: bool = True
+    n_images: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = [name for name, _, _ in self.weights] + [name for name, _, _ in self.carried]
+        if len(set(names)) != len(names):
+            raise ValueError("a tensor name appears twice")
+        for entries in (self.weights, self.carried):
+            if [entry[0] for entry in entries] != sorted(entry[0] for entry in entries):
+                raise ValueError("tensors are not sorted by name")
+        for name, dtype, _ in [*self.weights, *self.carried]:
+            if dtype not in ITEM_BYTES:
+                raise ValueError(f"tensor '{name}' has the type '{dtype}', which is not known")
+        total = sum(math.prod(shape) for _, _, shape in self.weights)
+        if total != self.n_weights:
+            raise ValueError(f"n_weights is {self.n_weights}, the shapes hold {total}")
+        return self
+
+    @property
+    def weight_tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that are weights."""
+        return tuple(Tensor(name, dtype, tuple(shape)) for name, dtype, shape in self.weights)
+
+    @property
+    def carried_tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that are carried."""
+        return tuple(Tensor(name, dtype, tuple(shape)) for name, dtype, shape in self.carried)
+
+    @property
+    def n_parts(self) -> int:
+        """Number of parts the symbols are cut into."""
+        return -(-self.n_symbols // PART_SYMBOLS)
+
+    @property
+    def noise(self) -> Noise:
+        """The noise this transmission meets."""
+        return Noise(seed=self.seed, stream=self.stream)
+
+    def part_bytes(self, n: int) -> int:
+        """Return the length of part ``n``, or raise a `FormatError` if there is no such part."""
+        if not 0 <= n < self.n_parts:
+            raise FormatError(f"there is no part {n}; parts are 0 .. {self.n_parts - 1}")
+        return SYMBOL_BYTES * min(PART_SYMBOLS, self.n_symbols - n * PART_SYMBOLS)
+
+    def build_channel(self) -> Channel:
+        """Build the channel; raises `UnknownNameError` or `ParameterError`."""
+        return build(CHANNELS, self.channel, self.channel_params, "channel")
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical JSON: these bytes are counted in the ledger."""
+        return self.model_dump_json().encode()
+
+
+def entries(tensors: tuple[Tensor, ...]) -> list[TensorEntry]:
+    """Return tensors as a header writes them."""
+    return [(tensor.name, tensor.dtype, list(tensor.shape)) for tensor in tensors]
+
+
+def parse_header(text: bytes, max_bytes: int = MAX_HEADER_BYTES) -> Header:
+    """Parse a header and check that it agrees with itself.
+
+    Raises:
+        FormatError: too long, not JSON, a name twice, an unknown field or version, a wrong value.
+    """
+    if len(text) > max_bytes:
+        raise FormatError(f"the header has {len(text)} bytes, at most {max_bytes} are allowed")
+    try:
+        fields = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise FormatError("the header is not JSON") from None
+    version = fields.get("version") if isinstance(fields, dict) else None
+    if isinstance(fields, dict) and version != VERSION:
+        raise FormatError(f"the header has the version {version!r}; known: {VERSION}")
+    try:
+        # Validated from the text: JSON mode takes an array for a tuple, yet stays strict.
+        return Header.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise FormatError(f"header: {where + ': ' if where else ''}{message}") from None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise FormatError("the header has a name twice")
+    return fields
+
+
+def _no_constant(name: str) -> float:
+    raise FormatError(f"the header has the number {name}; numbers must be finite")

@@ -1,0 +1,79 @@
+"""A checked header: the objects it names, and whether all its numbers agree."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from weightcast.channels import Channel
+from weightcast.coding import SCHEMES, Scheme
+from weightcast.errors import FormatError
+from weightcast.learning.weights import Layout
+from weightcast.registry import build, params_of
+from weightcast.wire.header import Header, entries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmission:
+    """What a header stands for."""
+
+    header: Header
+    layout: Layout
+    scheme: Scheme[Any]
+    plan: Any
+    channel: Channel
+
+
+def announce(
+    *,
+    model: str,
+    layout: Layout,
+    scheme_name: str,
+    scheme: Scheme[Any],
+    plan: Any,
+    channel_name: str,
+    channel: Channel,
+    seed: int,
+    stream: int = 0,
+    evaluate: bool = True,
+    n_images: int | None = None,
+) -> Header:
+    """Return the header of a transmission."""
+    return Header(
+        model=model,
+        weights=entries(layout.weights),
+        carried=entries(layout.carried),
+        scheme=scheme_name,
+        params=params_of(scheme),
+        plan=params_of(plan),
+        channel=channel_name,
+        channel_params=params_of(channel),
+        seed=seed,
+        stream=stream,
+        n_weights=layout.n_weights,
+        n_symbols=scheme.n_symbols(plan),
+        evaluate=evaluate,
+        n_images=n_images,
+    )
+
+
+def check(header: Header) -> Transmission:
+    """Build what the header names.
+
+    Raises:
+        UnknownNameError: no such scheme or channel.
+        ParameterError: a param or the plan is not possible.
+        FormatError: counts that do not agree.
+    """
+    scheme = build(SCHEMES, header.scheme, header.params, "scheme")
+    plan = build({header.scheme: scheme.plan_type}, header.scheme, header.plan, "plan of")
+    if plan.n_weights != header.n_weights:
+        raise FormatError(f"n_weights is {header.n_weights}, the plan has {plan.n_weights}")
+    n_symbols = scheme.n_symbols(plan)
+    if n_symbols != header.n_symbols:
+        raise FormatError(f"n_symbols is {header.n_symbols}, scheme and plan give {n_symbols}")
+    return Transmission(
+        header=header,
+        layout=Layout(header.weight_tensors, header.carried_tensors),
+        scheme=scheme,
+        plan=plan,
+        channel=header.build_channel(),
+    )

@@ -1,0 +1,1 @@
+"""The link: a noisy channel behind HTTP, between a sender and a receiver."""

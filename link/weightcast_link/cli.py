@@ -1,0 +1,40 @@
+"""The command `weightcast-link`."""
+
+from typing import Annotated
+
+import typer
+
+from weightcast.errors import WeightcastError
+from weightcast_link.settings import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    receiver: Annotated[str | None, typer.Option(help="URL of the receiver.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    attached: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run the noisy link: pass everything on to the receiver, add the channel's noise to symbols.
+
+    Options that are not given come from the environment: WEIGHTCAST_LINK_RECEIVER,
+    WEIGHTCAST_LINK_HOST, WEIGHTCAST_LINK_PORT.
+    """
+    from weightcast_link.app import create_app
+    from weightcast_web.run import bind, serve
+
+    given = {"receiver": receiver, "host": host, "port": port}
+    settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    try:
+        listener = bind(settings.host, settings.port)
+    except WeightcastError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    serve(create_app(settings), listener, attached=attached)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

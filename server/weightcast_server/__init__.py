@@ -1,0 +1,1 @@
+"""The receiver: collects parts, decodes, evaluates, and keeps the results."""

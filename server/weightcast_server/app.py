@@ -1,0 +1,327 @@
+"""The receiver's API."""
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from weightcast.errors import FormatError
+from weightcast.learning.architectures import ARCHITECTURES, recognise
+from weightcast.wire.header import PART_SYMBOLS, Header, parse_header
+from weightcast.wire.side import SideReader
+from weightcast.wire.symbols import parse_symbols
+from weightcast.wire.transmission import Transmission, check
+from weightcast_server.files import Folder, settle, unfinished, write_into
+from weightcast_server.settings import Settings
+from weightcast_server.store import FINISHED, Row, Store, open_store
+from weightcast_server.supervisor import Supervisor
+from weightcast_web import problems
+from weightcast_web.bodies import pieces, read_body
+from weightcast_web.problems import Refusal
+
+OPEN = ("created", "receiving")
+LISTED = 100
+HEARTBEAT_S = 15.0
+STAMP = "weightcast-channel"
+"""Field in which a link names the channel that a part has been through."""
+
+
+class Board:
+    """The newest progress of each transmission, and a bell for those who watch it."""
+
+    def __init__(self) -> None:
+        self.progress: dict[str, dict[str, Any]] = {}
+        self._bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def change(self, id_: str, progress: dict[str, Any] | None) -> None:
+        """Note progress, or with None the end, and ring."""
+        if progress is None:
+            self.progress.pop(id_, None)
+        else:
+            self.progress[id_] = {k: progress[k] for k in ("phase", "done", "total")}
+        self.ring(id_)
+
+    def ring(self, id_: str) -> None:
+        """Wake those who watch a transmission."""
+        for bell in self._bells.get(id_, ()):
+            bell.set()
+
+    async def changes(self, id_: str) -> AsyncIterator[bool]:
+        """Yield True at once and at each change, False when nothing happened for a while."""
+        bell = asyncio.Event()
+        self._bells[id_].add(bell)
+        try:
+            yield True
+            while True:
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await bell.wait()
+                    bell.clear()
+                    yield True
+                except TimeoutError:
+                    yield False
+        finally:
+            self._bells[id_].discard(bell)
+            if not self._bells[id_]:
+                del self._bells[id_]
+
+
+def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
+    """Build the receiver.
+
+    Args:
+        settings: folders and limits.
+        store: the database; None opens SQLite in the data folder.
+    """
+    root = settings.data / "transmissions"
+    root.mkdir(parents=True, exist_ok=True)
+    store = store or open_store(settings.data)
+    board = Board()
+    checked: dict[str, Transmission] = {}
+    flights = asyncio.Semaphore(settings.max_flights)
+    locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def folder_of(id_: str) -> Folder:
+        return Folder(root / id_)
+
+    supervisor = Supervisor(
+        store,
+        lambda id_: folder_of(id_).path,
+        settings.cache,
+        next(iter(ARCHITECTURES)) if settings.evaluate else None,
+        board.change,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(supervisor.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app = FastAPI(title="weightcast receiver", lifespan=lifespan)
+    problems.install(app)
+
+    async def row_of(id_: str) -> Row:
+        if not re.fullmatch("[0-9a-f]{32}", id_):
+            raise Refusal(404, "no-transmission", "no such transmission")
+        return await asyncio.to_thread(store.get, id_)
+
+    async def transmission_of(row: Row) -> Transmission:
+        if row.id not in checked:
+            while len(checked) >= 1000:
+                checked.pop(next(iter(checked)))
+            checked[row.id] = check(parse_header(row.header.encode(), len(row.header) * 4))
+        return checked[row.id]
+
+    def lock_of(name: str) -> asyncio.Lock:
+        return locks.setdefault(name, asyncio.Lock())
+
+    def resource(row: Row, folder: Folder) -> dict[str, Any]:
+        header = json.loads(row.header)
+        return row.summary() | {
+            "header": header,
+            "progress": board.progress.get(row.id),
+            "parts": {
+                "received": len(folder.parts()),
+                "total": -(-header["n_symbols"] // PART_SYMBOLS),
+            },
+        }
+
+    async def resource_of(id_: str) -> dict[str, Any]:
+        row = await row_of(id_)
+        return await asyncio.to_thread(resource, row, folder_of(id_))
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"service": "receiver", "status": "ready"}
+
+    @app.post("/transmissions", status_code=201)
+    async def create(request: Request, response: Response) -> dict[str, Any]:
+        text = bytes(await read_body(request, settings.max_header_bytes))
+        header = parse_header(text, settings.max_header_bytes)
+        check(header)
+        _admit(header, settings)
+        id_ = secrets.token_hex(16)
+        await asyncio.to_thread(folder_of(id_).create)
+        key = request.headers.get("idempotency-key")
+        row = await asyncio.to_thread(store.create, id_, text.decode(), key and key[:255])
+        if row.id != id_:
+            await asyncio.to_thread(folder_of(id_).remove)
+        response.headers["location"] = f"/transmissions/{row.id}"
+        return await resource_of(row.id)
+
+    @app.get("/transmissions")
+    async def newest() -> dict[str, Any]:
+        rows = await asyncio.to_thread(store.newest, LISTED)
+        return {"transmissions": [row.summary() for row in rows]}
+
+    @app.get("/transmissions/{id_}")
+    async def state(id_: str) -> dict[str, Any]:
+        return await resource_of(id_)
+
+    @app.get("/transmissions/{id_}/header")
+    async def header_text(id_: str) -> Response:
+        return Response((await row_of(id_)).header, media_type="application/json")
+
+    @app.put("/transmissions/{id_}/side", status_code=204)
+    async def side(id_: str, request: Request) -> None:
+        transmission = await transmission_of(await row_of(id_))
+        path = folder_of(id_).side
+        temporary = unfinished(path)
+        digest = hashlib.sha256()
+
+        def accept(file: BinaryIO) -> None:
+            file.flush()
+            reader = SideReader(temporary, transmission)
+            try:
+                reader.check()
+            finally:
+                reader.close()
+            row = store.get(id_)
+            if row.side_digest is None and row.state in OPEN:
+                settle(file, path)
+                store.change(id_, OPEN, side_digest=digest.hexdigest(), state="receiving")
+            elif row.side_digest != digest.hexdigest():
+                raise Refusal(409, "side-differs", "other side information has arrived before")
+
+        async with lock_of(f"{id_}/side"):
+            try:
+                with await asyncio.to_thread(temporary.open, "wb") as file:
+                    async for piece in pieces(request, settings.max_side_bytes):
+                        digest.update(piece)
+                        await asyncio.to_thread(write_into, file, piece)
+                    await asyncio.to_thread(accept, file)
+            finally:
+                temporary.unlink(missing_ok=True)
+        board.ring(id_)
+
+    @app.put("/transmissions/{id_}/parts/{n}", status_code=204)
+    async def part(id_: str, n: int, request: Request) -> None:
+        row = await row_of(id_)
+        transmission = await transmission_of(row)
+        header = transmission.header
+        n_bytes = header.part_bytes(n)
+        stamp = request.headers.get(STAMP)
+        if stamp != header.channel and not (stamp is None and transmission.channel.is_clean):
+            raise Refusal(
+                409,
+                "channel",
+                f"part {n} went through {stamp or 'no channel'}, the header says {header.channel}",
+            )
+        folder = folder_of(id_)
+
+        def keep(body: bytearray) -> None:
+            parse_symbols(body, at=n * PART_SYMBOLS, limited=False)
+            digest = hashlib.sha256(body).hexdigest()
+            if row.state not in OPEN and folder.parts().get(n) != digest:
+                raise Refusal(409, "closed", f"the transmission is {row.state}")
+            folder.add_part(n, body, digest)
+            if row.state == "created":
+                store.change(id_, ("created",), state="receiving")
+
+        async with flights, lock_of(f"{id_}/{n}"):
+            body = await read_body(request, n_bytes)
+            if len(body) != n_bytes:
+                raise FormatError(f"part {n} has {len(body)} bytes, header promises {n_bytes}")
+            await asyncio.to_thread(keep, body)
+        board.ring(id_)
+
+    @app.get("/transmissions/{id_}/parts")
+    async def arrived(id_: str) -> dict[str, Any]:
+        row = await row_of(id_)
+        parts = await asyncio.to_thread(folder_of(id_).parts)
+        return {"parts": sorted(parts), "side": row.side_digest is not None}
+
+    @app.post("/transmissions/{id_}/complete", status_code=202)
+    async def complete(id_: str) -> dict[str, Any]:
+        row = await row_of(id_)
+        if row.state in OPEN:
+            transmission = await transmission_of(row)
+            parts = await asyncio.to_thread(folder_of(id_).parts)
+            missing = [n for n in range(transmission.header.n_parts) if n not in parts]
+            if missing or row.side_digest is None:
+                what = f"{len(missing)} parts" + ("" if row.side_digest else ", side information")
+                raise Refusal(
+                    409,
+                    "incomplete",
+                    f"missing: {what}",
+                    missing_parts=missing[:1000],
+                    missing_side=row.side_digest is None,
+                )
+            await asyncio.to_thread(
+                store.change, id_, OPEN, state="queued", queued=time.time()
+            )
+            board.ring(id_)
+            supervisor.wake()
+        return await resource_of(id_)
+
+    @app.get("/transmissions/{id_}/events")
+    async def events(id_: str) -> StreamingResponse:
+        await row_of(id_)
+
+        async def stream() -> AsyncIterator[str]:
+            async for is_new in board.changes(id_):
+                if not is_new:
+                    yield ": still here\n\n"
+                    continue
+                try:
+                    now = await resource_of(id_)
+                except Refusal:
+                    return
+                del now["header"]
+                yield f"data: {json.dumps(now)}\n\n"
+                if now["state"] in FINISHED:
+                    return
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    @app.get("/transmissions/{id_}/model")
+    async def model(id_: str) -> FileResponse:
+        await row_of(id_)
+        path = folder_of(id_).model
+        if not path.exists():
+            raise Refusal(409, "not-decoded", "the model has not been decoded yet")
+        return FileResponse(path, media_type="application/octet-stream")
+
+    @app.delete("/transmissions/{id_}", status_code=204)
+    async def forget(id_: str) -> None:
+        await row_of(id_)
+        await asyncio.to_thread(store.delete, id_)
+        await asyncio.to_thread(folder_of(id_).remove)
+        board.change(id_, None)
+
+    return app
+
+
+def _admit(header: Header, settings: Settings) -> None:
+    """Refuse what cannot be kept or evaluated before a byte of it is stored."""
+    if header.n_symbols > settings.max_symbols:
+        raise Refusal(
+            413, "too-long", f"{header.n_symbols} symbols, at most {settings.max_symbols} allowed"
+        )
+    tensors = [*header.weight_tensors, *header.carried_tensors]
+    carried = sum(tensor.n_bytes for tensor in header.carried_tensors)
+    needed = 4 * header.n_symbols + 4 * header.n_weights + header.n_weights // 4 + 2 * carried
+    if shutil.disk_usage(settings.data).free < needed + settings.spare_bytes:
+        raise Refusal(507, "disk-full", f"there is no room for the {needed} bytes this would take")
+    if header.evaluate and recognise((t.name, t.shape) for t in tensors) is None:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise Refusal(
+            422,
+            "unknown-layout",
+            f"no evaluation is known for this model's layout; known: {known};"
+            " without evaluation any model can be sent",
+        )

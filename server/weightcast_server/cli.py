@@ -1,0 +1,51 @@
+"""The command `server`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weightcast.errors import WeightcastError
+from weightcast_server.settings import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def root() -> None:
+    """The receiver of weightcast: collects noisy symbols, decodes and evaluates the model."""
+
+
+@app.command()
+def run(
+    data: Annotated[Path | None, typer.Option(help="Folder of parts and results.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder with the CIFAR-10 test set.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    evaluate: Annotated[
+        bool | None, typer.Option(help="Load the test set and the evaluator at start.")
+    ] = None,
+    attached: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run the receiver.
+
+    Options that are not given come from the environment: WEIGHTCAST_SERVER_DATA,
+    WEIGHTCAST_SERVER_PORT and so on.
+    """
+    from weightcast_server.app import create_app
+    from weightcast_web.run import bind, serve
+
+    given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
+    settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    try:
+        listener = bind(settings.host, settings.port)
+        service = create_app(settings)
+    except (WeightcastError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    serve(service, listener, attached=attached)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

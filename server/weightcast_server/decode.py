@@ -1,0 +1,49 @@
+"""From the files of a transmission to a model."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from weightcast.arrays import Bits, Symbols, Weights
+from weightcast.learning.weights import put_together
+from weightcast.pipeline import in_threads
+from weightcast.wire.header import Header
+from weightcast.wire.side import SideReader
+from weightcast.wire.transmission import check
+from weightcast_server.files import Folder, Taker, new_file
+
+
+def decode(header: Header, folder: Folder, report: Callable[[int, int], None]) -> str:
+    """Decode what has arrived and write the model; return the SHA-256 of its float32 weights.
+
+    Args:
+        header: of the transmission.
+        folder: its files.
+        report: called with (weights done, all weights).
+
+    Raises:
+        FormatError: a part is corrupt, or the side information does not fit.
+    """
+    transmission = check(header)
+    side = SideReader(folder.side, transmission)
+    try:
+        symbols = Taker(folder.symbols(header))
+        digest = hashlib.sha256()
+        pieces = ((n, bits, symbols.take(count)) for n, bits, count in side.blocks())
+
+        def one(piece: tuple[int, dict[str, Bits], Symbols]) -> Weights:
+            n, bits, received = piece
+            return transmission.scheme.decode(transmission.plan, received, n, bits)
+
+        def weights() -> Iterator[Weights]:
+            done = 0
+            for block in in_threads(one, pieces):
+                digest.update(block.data)
+                done += len(block)
+                yield block
+                report(done, header.n_weights)
+
+        with new_file(folder.model) as file:
+            put_together(file, transmission.layout, weights(), side.carried())
+        return digest.hexdigest()
+    finally:
+        side.close()

@@ -1,0 +1,129 @@
+"""The worker process: decodes and evaluates one transmission at a time.
+
+It reads one JSON object per line from standard input, {"id", "header", "folder"}, and writes JSON
+lines: {"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It ends
+when standard input closes.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from weightcast.errors import DataError, WeightcastError
+from weightcast.wire.header import Header, parse_header
+from weightcast_server.decode import decode
+from weightcast_server.files import Folder
+
+REPORT_EVERY_S = 0.1
+
+
+class Progress:
+    """Writes progress lines, not more often than every tenth of a second."""
+
+    def __init__(self, id_: str) -> None:
+        self._id, self._phase, self._next = id_, "", 0.0
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Write a line if the phase is new or enough time has passed."""
+        now = time.monotonic()
+        if phase != self._phase or now >= self._next:
+            self._phase, self._next = phase, now + REPORT_EVERY_S
+            write({"id": self._id, "phase": phase, "done": done, "total": total})
+
+
+class Examiner:
+    """Keeps the test set and an evaluator ready; loads them at the first use or at start."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._evaluators: dict[tuple[str, int | None], Any] = {}
+
+    def evaluate(self, path: Path, header: Header, progress: Progress) -> dict[str, Any]:
+        """Return the accuracy of a model file."""
+        from safetensors.torch import load_file
+
+        from weightcast.learning.architectures import recognise
+
+        tensors = [*header.weight_tensors, *header.carried_tensors]
+        architecture = recognise((tensor.name, tensor.shape) for tensor in tensors)
+        if architecture is None:
+            raise DataError("no evaluation is known for a model with this layout")
+        evaluator = self._evaluator(architecture, header.n_images)
+        result = evaluator.evaluate(
+            load_file(path), lambda done, total: progress.report("evaluating", done, total)
+        )
+        return {
+            "accuracy": 100 * result.correct / result.n_images,
+            "correct": result.correct,
+            "n_images": result.n_images,
+            "arithmetic": result.arithmetic,
+        }
+
+    def prepare(self, architecture: str) -> None:
+        """Load torch, the test set and an evaluator; what is missing is told at the first use."""
+        try:
+            self._evaluator(architecture, None)
+        except DataError as error:
+            print(f"warning: {error}", file=sys.stderr, flush=True)
+
+    def _evaluator(self, architecture: str, n_images: int | None) -> Any:
+        from weightcast.learning import data
+        from weightcast.learning.evaluation import Evaluator
+
+        key = architecture, n_images
+        if key not in self._evaluators:
+            test = data.load(self._cache, "test")
+            self._evaluators[key] = Evaluator(
+                architecture, test.images[:n_images], test.labels[:n_images]
+            )
+        return self._evaluators[key]
+
+
+def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
+    """Decode and evaluate; return the last line to write."""
+    id_ = order["id"]
+    progress = Progress(id_)
+    try:
+        header = parse_header(order["header"].encode(), len(order["header"]) * 4)
+        folder = Folder(Path(order["folder"]))
+        began = time.perf_counter()
+        progress.report("decoding", 0, header.n_weights)
+        digest = decode(
+            header, folder, lambda done, total: progress.report("decoding", done, total)
+        )
+        report: dict[str, Any] = {
+            "weights_digest": digest,
+            "seconds": {"decode": time.perf_counter() - began},
+        }
+        if header.evaluate:
+            began = time.perf_counter()
+            progress.report("evaluating", 0, header.n_images or 10_000)
+            report |= examiner.evaluate(folder.model, header, progress)
+            report["seconds"]["evaluate"] = time.perf_counter() - began
+        return {"id": id_, "report": report}
+    except WeightcastError as error:
+        return {"id": id_, "error": {"kind": type(error).__name__, "detail": str(error)}}
+    except MemoryError:
+        return {"id": id_, "error": {"kind": "MemoryError", "detail": "out of memory"}}
+
+
+def write(line: dict[str, Any]) -> None:
+    """Write one JSON line."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve orders until standard input closes; arguments: cache folder, architecture or `-`."""
+    cache, architecture = sys.argv[1:]
+    examiner = Examiner(Path(cache))
+    if architecture != "-":
+        examiner.prepare(architecture)
+    for line in sys.stdin:
+        write(handle(json.loads(line), examiner))
+
+
+if __name__ == "__main__":
+    main()
