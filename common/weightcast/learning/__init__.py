@@ -1,0 +1,1 @@
+"""Models, data and evaluation; importing this package does not import torch."""

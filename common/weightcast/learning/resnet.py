@@ -1,0 +1,69 @@
+"""ResNet-18 for images of 32 x 32 pixels."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Block(nn.Module):
+    """Basic block: two 3x3 convolutions with batch norm, and a shortcut.
+
+    Args:
+        n_in, n_out: channels.
+        stride: of the first convolution and, if the shape changes, of the 1x1 shortcut.
+    """
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(n_out)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or n_in != n_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_in, h, w) to (n, n_out, h / stride, w / stride)."""
+        y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        y += self.shortcut(x)
+        return functional.relu(y, inplace=True)
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 for CIFAR-10: 3x3 stem, no max-pool, 11,164,352 weights.
+
+    ======  ===============================  =============  =========
+    layer   what                             output         n_weights
+    ======  ===============================  =============  =========
+    conv1   3x3, 3 -> 64                     64 x 32 x 32       1,728
+    layer1  2 blocks, 64                     64 x 32 x 32     147,456
+    layer2  2 blocks, 128, stride 2          128 x 16 x 16    524,288
+    layer3  2 blocks, 256, stride 2          256 x 8 x 8    2,097,152
+    layer4  2 blocks, 512, stride 2          512 x 4 x 4    8,388,608
+    linear  mean over the image, 512 -> 10   10                 5,120
+    ======  ===============================  =============  =========
+
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016, with the stem for
+    small images of its section 4.2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(Block(64, 64, 1), Block(64, 64, 1))
+        self.layer2 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1))
+        self.layer3 = nn.Sequential(Block(128, 256, 2), Block(256, 256, 1))
+        self.layer4 = nn.Sequential(Block(256, 512, 2), Block(512, 512, 1))
+        self.linear = nn.Linear(512, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images (n, 3, 32, 32) to logits (n, 10)."""
+        x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.linear(torch.mean(x, (2, 3)))
+        return logits
