@@ -45,8 +45,12 @@ class Ledger:
     @property
     def extra_uses(self) -> dict[str, float]:
         """Uses per weight of each kind of error-free bits at the capacity of the channel."""
-        kinds = {**self.side_bits, "carried": self.carried_bits, "header": self.header_bits}
-        return {kind: bits / self.capacity / self.n_weights for kind, bits in kinds.items()}
+        return {kind: n / self.capacity / self.n_weights for kind, n in self.bits.items()}
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """All error-free bits by kind."""
+        return {**self.side_bits, "carried": self.carried_bits, "header": self.header_bits}
 
 
 @dataclass(slots=True)

@@ -26,9 +26,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def transmit(
-    weights: WeightSource, scheme: Scheme[Any], channel: Channel, noise: Noise
-) -> Weights:
+def transmit(weights: WeightSource, scheme: Scheme[Any], channel: Channel, noise: Noise) -> Weights:
     """Send weights over a channel and return what arrives, shape (n_weights,).
 
     >>> from weightcast.channels.awgn import AWGN

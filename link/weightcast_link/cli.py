@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from weightcast.errors import WeightcastError
 from weightcast_link.settings import Settings
+from weightcast_web.command import run as run_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -27,14 +27,14 @@ def run(
 
     given = {"receiver": receiver, "host": host, "port": port}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    try:
-        listener = bind(settings.host, settings.port)
-    except WeightcastError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    listener = bind(settings.host, settings.port)
     serve(create_app(settings), listener, attached=attached)
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -261,9 +261,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
                     missing_parts=missing[:1000],
                     missing_side=row.side_digest is None,
                 )
-            await asyncio.to_thread(
-                store.change, id_, OPEN, state="queued", queued=time.time()
-            )
+            await asyncio.to_thread(store.change, id_, OPEN, state="queued", queued=time.time())
             board.ring(id_)
             supervisor.wake()
         return await resource_of(id_)

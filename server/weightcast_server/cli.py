@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from weightcast.errors import WeightcastError
 from weightcast_server.settings import Settings
+from weightcast_web.command import run as run_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -37,15 +37,14 @@ def run(
 
     given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    try:
-        listener = bind(settings.host, settings.port)
-        service = create_app(settings)
-    except (WeightcastError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    serve(service, listener, attached=attached)
+    listener = bind(settings.host, settings.port)
+    serve(create_app(settings), listener, attached=attached)
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -67,9 +67,7 @@ class Store:
 
     def create(self, id_: str, header: str, key: str | None) -> Row:
         """Add a transmission; with a known key return the one that is there."""
-        row = Row(
-            id=id_, idempotency_key=key, state="created", created=time.time(), header=header
-        )
+        row = Row(id=id_, idempotency_key=key, state="created", created=time.time(), header=header)
         try:
             with self._session() as session:
                 session.add(row)

@@ -24,7 +24,11 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "resnet18-cifar10": Architecture("weightcast.learning.resnet", "ResNet18", "646ba6c414a695fb10a29d6dbea459f345b719b6e5e853a1b18d67c9fc23a5d0"),
+    "resnet18-cifar10": Architecture(
+        "weightcast.learning.resnet",
+        "ResNet18",
+        "646ba6c414a695fb10a29d6dbea459f345b719b6e5e853a1b18d67c9fc23a5d0",
+    ),
 }
 
 

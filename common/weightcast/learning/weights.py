@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -62,23 +62,18 @@ class Layout:
 class Model:
     """A safetensors file taken apart; its weights are a `WeightSource` read from disk.
 
-    Tensors with two or more dimensions of type F32, BF16 or F16 are weights; the others are
+    Of the tensors of type F32, BF16 or F16 those that ``choose`` picks are weights; all others are
     carried. 16-bit values widen to float32 exactly.
 
     Args:
         path: the file; it stays open until `close`.
-        include: if not empty, only tensors whose name matches one of these patterns (regular
-            expressions, searched) are weights.
-        exclude: tensors whose name matches one of these are carried.
+        choose: says whether a tensor is a weight.
 
     Raises:
         ModelError: the file is not there, is not safetensors, or has no weights.
     """
 
-    def __init__(
-        self, path: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
-    ) -> None:
-        wanted, unwanted = _patterns(include), _patterns(exclude)
+    def __init__(self, path: Path, choose: Callable[[Tensor], bool]) -> None:
         try:
             self._file: BinaryIO = path.open("rb", buffering=0)
         except OSError as error:
@@ -89,21 +84,13 @@ class Model:
             self._file.close()
             raise ModelError(f"'{path}' is not a safetensors file: {error}") from None
 
-        def is_weight(tensor: Tensor) -> bool:
-            chosen = not wanted or any(p.search(tensor.name) for p in wanted)
-            refused = any(p.search(tensor.name) for p in unwanted)
-            may_be = len(tensor.shape) >= 2 and tensor.dtype in WEIGHT_DTYPES
-            return may_be and chosen and not refused
-
         tensors = sorted(self._offsets, key=lambda tensor: tensor.name)
         self.path = path
-        self.layout = Layout(
-            weights=tuple(t for t in tensors if is_weight(t)),
-            carried=tuple(t for t in tensors if not is_weight(t)),
-        )
+        weights = [t for t in tensors if t.dtype in WEIGHT_DTYPES and choose(t)]
+        self.layout = Layout(tuple(weights), tuple(t for t in tensors if t not in set(weights)))
         if not self.layout.n_weights:
             self._file.close()
-            raise ModelError(f"'{path}' has no tensor with two or more dimensions to send")
+            raise ModelError(f"'{path}' has no tensor that could be sent as weights")
         self._ends = list(accumulate(t.n_values for t in self.layout.weights))
         self._lock = threading.Lock()
 
@@ -167,14 +154,31 @@ class Model:
 
 @contextmanager
 def open_model(
-    path: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
+    path: Path, choose: Callable[[Tensor], bool] = lambda tensor: len(tensor.shape) >= 2
 ) -> Iterator[Model]:
-    """Open a `Model` and close it at the end of the block."""
-    model = Model(path, include, exclude)
+    """Open a `Model`, by default with all tensors of two or more dimensions as weights."""
+    model = Model(path, choose)
     try:
         yield model
     finally:
         model.close()
+
+
+def chosen_by(include: Sequence[str], exclude: Sequence[str]) -> Callable[[Tensor], bool]:
+    """Return a choice of weights by name among the tensors with two or more dimensions.
+
+    Args:
+        include: regular expressions; if there are any, one must be found in the name.
+        exclude: regular expressions; none may be found in the name.
+    """
+    wanted, unwanted = _patterns(include), _patterns(exclude)
+
+    def choose(tensor: Tensor) -> bool:
+        chosen = not wanted or any(pattern.search(tensor.name) for pattern in wanted)
+        refused = any(pattern.search(tensor.name) for pattern in unwanted)
+        return len(tensor.shape) >= 2 and chosen and not refused
+
+    return choose
 
 
 def put_together(

@@ -187,4 +187,6 @@ class SideReader:
             raise FormatError(f"side information: '{name}' is not zstandard: {error}") from None
         rest = len(compressed) - at - 64 > 0 or inflate.unused_data
         if left or buffer or rest or not inflate.eof:
-            raise FormatError(f"side information: '{name}' must have {self._n_bytes} bytes unpacked")
+            raise FormatError(
+                f"side information: '{name}' must have {self._n_bytes} bytes unpacked"
+            )

@@ -1,0 +1,1 @@
+"""The sender: the command `client` and its transport."""

@@ -1,0 +1,246 @@
+"""The main job: one model over the link, and what arrived of it."""
+
+import hashlib
+import math
+import secrets
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weightcast.arrays import Symbols, blocks
+from weightcast.channels import Channel
+from weightcast.coding import Scheme
+from weightcast.errors import LinkError
+from weightcast.learning.weights import Model, open_model
+from weightcast.ledger import ErrorMeter, Ledger, SymbolMeter
+from weightcast.pipeline import encode
+from weightcast.registry import params_of
+from weightcast.wire.header import Header
+from weightcast.wire.side import SideWriter
+from weightcast.wire.symbols import cut_into_parts
+from weightcast.wire.transmission import announce
+from weightcast_client.screen import Screen
+from weightcast_client.transport import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to send, and how.
+
+    Args:
+        model_name: as the user calls it.
+        model: the open file.
+        scheme_name, scheme, channel_name, channel: as in the registries.
+        seed: of the noise.
+        evaluate: whether the receiver evaluates the model.
+        n_images: first test images to evaluate on; None: all.
+    """
+
+    model_name: str
+    model: Model
+    scheme_name: str
+    scheme: Scheme[Any]
+    channel_name: str
+    channel: Channel
+    seed: int
+    evaluate: bool
+    n_images: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """A plan, made once for all draws of the noise."""
+
+    plan: Any
+    seconds: float
+
+
+def make_plan(order: Order) -> Plans:
+    """Plan the transmission."""
+    began = time.perf_counter()
+    plan = order.scheme.plan(order.model)
+    return Plans(plan=plan, seconds=time.perf_counter() - began)
+
+
+def send(
+    order: Order, plans: Plans, stream: int, transport: Transport, flights: int, screen: Screen
+) -> dict[str, Any]:
+    """Send a model once and return the result, with the keys of the command's JSON.
+
+    Args:
+        order, plans: what to send.
+        stream: number of the noise draw.
+        transport: to the link.
+        flights: parts on their way at once.
+        screen: shows the progress.
+
+    Raises:
+        LinkError: the other end is not there, refuses or fails.
+    """
+    began = time.perf_counter()
+    header = announce(
+        model=order.model_name,
+        layout=order.model.layout,
+        scheme_name=order.scheme_name,
+        scheme=order.scheme,
+        plan=plans.plan,
+        channel_name=order.channel_name,
+        channel=order.channel,
+        seed=order.seed,
+        stream=stream,
+        evaluate=order.evaluate,
+        n_images=order.n_images,
+    )
+    id_ = transport.create(header.to_bytes(), secrets.token_hex(16))
+    meter = SymbolMeter()
+    with SideWriter(order.scheme.side_names) as side:
+        encoding = _send_parts(
+            order, plans.plan, header, id_, transport, flights, screen, side, meter
+        )
+        with tempfile.TemporaryFile() as file:
+            lengths = side.write(file, order.model)
+            file.seek(0)
+            transport.put_side(id_, file)
+            side_bytes = file.tell()
+    transport.complete(id_)
+    sent = time.perf_counter()
+    report = _follow(id_, transport, screen)
+    error = _compare(order.model, id_, report["weights_digest"], transport)
+    carried = order.model.layout.carried_bytes
+    index_bytes = side_bytes - sum(lengths.values()) - carried
+    ledger = Ledger(
+        n_weights=header.n_weights,
+        n_symbols=header.n_symbols,
+        side_bits={name: 8 * length for name, length in lengths.items()},
+        carried_bits=8 * carried,
+        header_bits=8 * (len(header.to_bytes()) + index_bytes),
+        capacity=order.channel.capacity(),
+    )
+    return {
+        "transmission": id_,
+        "model": order.model_name,
+        "scheme": order.scheme_name,
+        "params": params_of(order.scheme),
+        "channel": order.channel_name,
+        "std": getattr(order.channel, "std", None),
+        "seed": order.seed,
+        "n_weights": ledger.n_weights,
+        "n_symbols": ledger.n_symbols,
+        "uses_per_weight": ledger.uses_per_weight,
+        "side_bits": sum(ledger.side_bits.values()),
+        "carried_bits": ledger.carried_bits,
+        "header_bits": ledger.header_bits,
+        "bits": ledger.bits,
+        "extra_uses": ledger.extra_uses,
+        "all_in_uses_per_weight": ledger.all_in_uses_per_weight,
+        "capacity": _finite(ledger.capacity),
+        "average_power": meter.average_power,
+        "peak": meter.peak,
+        "weight_mse": error.weight_mse,
+        "sdr_db": _finite(error.sdr_db),
+        "accuracy": report.get("accuracy"),
+        "clean_accuracy": None,
+        "n_images": report.get("n_images", 0),
+        "arithmetic": report.get("arithmetic"),
+        "seconds": {
+            "encode": plans.seconds + encoding,
+            "send": sent - began - encoding,
+            "decode": report["seconds"]["decode"],
+            "evaluate": report["seconds"].get("evaluate", 0.0),
+            "total": plans.seconds + time.perf_counter() - began,
+        },
+    }
+
+
+def _send_parts(
+    order: Order,
+    plan: Any,
+    header: Header,
+    id_: str,
+    transport: Transport,
+    flights: int,
+    screen: Screen,
+    side: SideWriter,
+    meter: SymbolMeter,
+) -> float:
+    """Encode, and send the parts as they are ready; return the seconds spent waiting for symbols."""
+
+    def symbols() -> Iterator[Symbols]:
+        for at, block, sent in encode(order.model, order.scheme, plan):
+            side.add(sent.side)
+            meter.add(sent.symbols)
+            screen.report("encode", at + len(block), header.n_weights)
+            yield sent.symbols
+
+    encoding = 0.0
+    waiting: deque[Future[None]] = deque()
+    pool = ThreadPoolExecutor(flights)
+    try:
+        parts = enumerate(cut_into_parts(symbols()))
+        done = 0
+
+        def land() -> None:
+            nonlocal done
+            waiting.popleft().result()
+            done += 1
+            screen.report("send", done, header.n_parts)
+
+        while True:
+            began = time.perf_counter()
+            n, part = next(parts, (-1, None))
+            encoding += time.perf_counter() - began
+            if part is None:
+                break
+            raw = part.astype("<f4", copy=False).view(np.uint8).data
+            waiting.append(pool.submit(transport.put_part, id_, n, raw))
+            if len(waiting) > flights:
+                land()
+        while waiting:
+            land()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return encoding
+
+
+def _follow(id_: str, transport: Transport, screen: Screen) -> dict[str, Any]:
+    """Show what the receiver does and return its report."""
+    for now in transport.events(id_):
+        progress = now["progress"]
+        if progress is not None:
+            name = {"decoding": "decode", "evaluating": "evaluate"}[progress["phase"]]
+            screen.report(name, progress["done"], progress["total"])
+        if now["state"] == "done":
+            report: dict[str, Any] = now["report"]
+            return report
+        if now["state"] in ("failed", "expired"):
+            why = (now["error"] or {}).get("detail", "no reason given")
+            raise LinkError(f"the receiver gave up ({now['state']}): {why}")
+    raise LinkError("the receiver forgot the transmission")
+
+
+def _compare(model: Model, id_: str, digest: str, transport: Transport) -> ErrorMeter:
+    """Fetch the received model and measure its error."""
+    names = {tensor.name for tensor in model.layout.weights}
+    meter = ErrorMeter()
+    with tempfile.TemporaryDirectory(prefix="weightcast-") as folder:
+        path = Path(folder) / "received.safetensors"
+        transport.save_model(id_, path)
+        with open_model(path, lambda tensor: tensor.name in names) as received:
+            found = hashlib.sha256()
+            for (_, ours), (_, theirs) in zip(blocks(model), blocks(received), strict=True):
+                found.update(theirs.data)
+                meter.add(ours, theirs)
+    if found.hexdigest() != digest:
+        raise LinkError("the received model is not the one the receiver reports on")
+    return meter
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
