@@ -111,7 +111,7 @@ def send(
             side_bytes = file.tell()
     transport.complete(id_)
     sent = time.perf_counter()
-    report = _follow(id_, transport, screen)
+    report = _follow(order.model, id_, transport, screen)
     error = _compare(order.model, id_, report["weights_digest"], transport)
     carried = order.model.layout.carried_bytes
     index_bytes = side_bytes - sum(lengths.values()) - carried
@@ -170,7 +170,7 @@ def _send_parts(
     side: SideWriter,
     meter: SymbolMeter,
 ) -> float:
-    """Encode, and send the parts as they are ready; return the seconds spent waiting for symbols."""
+    """Encode, send the parts as they are ready; return the seconds spent waiting for symbols."""
 
     def symbols() -> Iterator[Symbols]:
         for at, block, sent in encode(order.model, order.scheme, plan):
@@ -209,9 +209,11 @@ def _send_parts(
     return encoding
 
 
-def _follow(id_: str, transport: Transport, screen: Screen) -> dict[str, Any]:
+def _follow(model: Model, id_: str, transport: Transport, screen: Screen) -> dict[str, Any]:
     """Show what the receiver does and return its report."""
     for now in transport.events(id_):
+        if now["state"] in ("evaluating", "done"):
+            screen.report("decode", model.layout.n_weights, model.layout.n_weights)
         progress = now["progress"]
         if progress is not None:
             name = {"decoding": "decode", "evaluating": "evaluate"}[progress["phase"]]

@@ -1,4 +1,4 @@
-"""A receiver and a link of one's own, on free ports of this machine, for as long as a block lasts."""
+"""A receiver and a link of one's own, on free ports, for as long as a block lasts."""
 
 import json
 import shutil

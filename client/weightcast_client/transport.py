@@ -89,15 +89,18 @@ class Transport:
 
     def put_side(self, id_: str, file: BinaryIO) -> None:
         """Send side information and carried tensors from a file."""
-        digest = hashlib.file_digest(file, "sha256").digest()
-        length = file.tell()
 
         def pieces() -> Iterator[bytes]:
             file.seek(0)
             while piece := file.read(_PIECE):
                 yield piece
 
-        fields = {"content-length": str(length), "content-digest": content_digest(digest)}
+        sha256 = hashlib.sha256()
+        for piece in pieces():
+            sha256.update(piece)
+        length = file.tell()
+
+        fields = {"content-length": str(length), "content-digest": content_digest(sha256.digest())}
         self._call("PUT", f"/transmissions/{id_}/side", pieces, fields)
 
     def complete(self, id_: str) -> None:

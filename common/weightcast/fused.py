@@ -1,7 +1,8 @@
 """Fused kernels (numba): the same bits as the plain numpy forms, at about memory speed.
 
 Every kernel works on small pieces that stay in the first-level cache, in loops that the compiler
-turns into vector code. No ``fastmath``: contraction or reordering would change bits from CPU to CPU.
+turns into vector code. No ``fastmath``: contraction or reordering would change bits from CPU to
+CPU.
 """
 
 from typing import Any
@@ -33,7 +34,7 @@ def add_noise_into(out, symbols, at, std, seed, stream):  # type: ignore[no-unty
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     group = np.int64(at) // 4
-    skip = np.int64(at) - 4 * group
+    skip: Any = np.int64(at) - 4 * group
     done = 0
     while done < n:
         for i in range(_GROUPS):
@@ -91,7 +92,7 @@ def add_noise_into(out, symbols, at, std, seed, stream):  # type: ignore[no-unty
                 sine = -sine if (quadrant & np.uint32(2)) != 0 else sine
                 noise[4 * i + 2 * pair] = radius * cosine
                 noise[4 * i + 2 * pair + 1] = radius * sine
-        count = min(4 * _GROUPS - skip, n - done)
+        count: Any = min(4 * _GROUPS - skip, n - done)
         arrived, sent, drawn = out[done:], symbols[done:], noise[skip:]
         for i in range(count):
             arrived[i] = sent[i] + scale * drawn[i]

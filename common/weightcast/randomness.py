@@ -120,7 +120,8 @@ def _log(word: npt.NDArray[np.uint32]) -> Symbols:
     for c in (2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1):
         y = y * x + f(c)
     y = y * x * z + exponent * f(-2.12194440e-4) - f(0.5) * z
-    return (x + y) + exponent * f(0.693359375)
+    result: Symbols = (x + y) + exponent * f(0.693359375)
+    return result
 
 
 def _cos_sin(word: npt.NDArray[np.uint32]) -> tuple[Symbols, Symbols]:

@@ -1,4 +1,4 @@
-"""From a name and a dict of params to an object: the only road from text to schemes and channels."""
+"""From a name and params to an object: the only road from text to schemes and channels."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Running a command line: errors are one line on standard error, exit codes say whose fault it was."""
+"""Running a command: errors are one line on standard error, exit codes say whose fault it was."""
 
 import sys
 

@@ -104,7 +104,6 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 return raw, digest_of(raw)
 
             raw, digest = await asyncio.get_running_loop().run_in_executor(threads, cross)
-            del body
             passed = client.build_request(
                 "PUT",
                 f"/transmissions/{transmission}/parts/{n}",

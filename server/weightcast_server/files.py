@@ -44,7 +44,7 @@ class Folder:
         """Return the SHA-256 of each part that has arrived, hexadecimal, by number."""
         if not self.parts_path.exists():
             return {}
-        names = [name for name in os.listdir(self.parts_path) if not name.endswith(".new")]
+        names = [p.name for p in self.parts_path.iterdir() if p.suffix != ".new"]
         return {int(name[:-65]): name[-64:] for name in names}
 
     def add_part(self, n: int, raw: bytes | bytearray, sha256: str) -> None:

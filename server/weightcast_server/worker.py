@@ -1,8 +1,8 @@
 """The worker process: decodes and evaluates one transmission at a time.
 
 It reads one JSON object per line from standard input, {"id", "header", "folder"}, and writes JSON
-lines: {"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It ends
-when standard input closes.
+lines: {"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It
+ends when standard input closes.
 """
 
 import json

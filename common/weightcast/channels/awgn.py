@@ -8,7 +8,6 @@ from weightcast.arrays import Symbols
 from weightcast.errors import ParameterError
 from weightcast.randomness import Noise
 
-
 MAX_STD = 1e6
 """Beyond this a float32 symbol is lost in its own noise many times over."""
 

@@ -20,7 +20,8 @@ class AdaptiveMapping:
     r"""Sign protection with two classes of magnitudes, each mapped onto [-1, 1].
 
     The threshold :math:`\tau` is the ``n_large``-th largest magnitude. The small class spans
-    :math:`[\min|w|, \tau]`, the large class :math:`[\tau, \max|w|]`. A bit per weight tells its class.
+    :math:`[\min|w|, \tau]`, the large class :math:`[\tau, \max|w|]`. A bit per weight tells
+    which class it is in.
 
     Args:
         n_large: weights in the large class; None takes ``large_fraction`` of them.

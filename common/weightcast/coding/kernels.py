@@ -1,8 +1,9 @@
 """The map between weights and symbols, fused into one pass over memory (numba).
 
-A class of weights spans ``[low, high]`` and is mapped onto [-1, 1]: ``x = (w - centre) * alpha`` with
-``centre = (high + low) / 2`` and ``alpha = 2 / (high - low)``, back by ``w = centre + y / alpha``
-(the paper's alpha and beta = alpha * centre). The arithmetic is float64, the results float32.
+A class of weights spans ``[low, high]`` and is mapped onto [-1, 1]: ``x = (w - centre) * alpha``
+with ``centre = (high + low) / 2`` and ``alpha = 2 / (high - low)``, and back by
+``w = centre + y / alpha`` (the paper's alpha, and its beta = alpha * centre). The arithmetic is
+float64, the results float32.
 Weights are taken 64 at a time, which the compiler turns into vector code; a group is done again,
 weight by weight, only if it holds a large weight.
 """
@@ -144,7 +145,7 @@ def decode_into(  # type: ignore[no-untyped-def]
 
 @_jit
 def count_into(counts, weights, shift, prefix):  # type: ignore[no-untyped-def]
-    """Count magnitudes by 16 bits: the upper (``shift`` 16), or the lower of those under ``prefix``."""
+    """Count magnitudes by 16 bits: the upper (``shift`` 16), or the lower under ``prefix``."""
     bits = weights.view(np.uint32)
     for i in range(len(weights)):
         magnitude = bits[i] & _MAGNITUDE

@@ -12,8 +12,8 @@ from weightcast.coding.mapping import RangePlan, decode_block, encode_block, pla
 class Unprotected:
     r"""One symbol per weight: :math:`x = \alpha w - \beta`.
 
-    With :math:`\alpha = 2 / (w_{max} - w_{min})`, :math:`\beta = \alpha (w_{max} + w_{min}) / 2`; the
-    receiver takes :math:`(y + \beta) / \alpha`. No side information.
+    With :math:`\alpha = 2 / (w_{max} - w_{min})`, :math:`\beta = \alpha (w_{max} + w_{min}) / 2`.
+    The receiver takes :math:`(y + \beta) / \alpha`. No side information.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3, equation 1.
 

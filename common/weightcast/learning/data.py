@@ -207,11 +207,12 @@ def _load(cache: Path, name: str) -> Bytes:
         raise DataError(f"CIFAR-10 is not in '{cache}'; `client data` fetches it") from None
     except (ValueError, OSError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from None
-    _verify(name, values, f"'{path}'")
-    return values
+    found: Bytes = values
+    _verify(name, found, f"'{path}'")
+    return found
 
 
 def _verify(name: str, values: Bytes, where: str) -> None:
-    digest = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
     if values.dtype != np.uint8 or digest != DIGESTS[name]:
         raise DataError(f"{where}: {name} has the SHA-256 {digest}, expected {DIGESTS[name]}")

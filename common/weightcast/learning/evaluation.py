@@ -1,16 +1,17 @@
 """Accuracy of a model on labelled images, fast on a CPU with bfloat16 units.
 
 Batch norm is folded into the convolutions and the images go through in channels_last batches. In
-bfloat16 a logit is off by 0.6 % of the standard deviation of an image's logits (median of the worst of
-ten, on the shipped model), which can only matter where two classes are almost equal. Images whose two
-best logits are less than `MARGIN` standard deviations apart, 1 to 3 % of them, are therefore evaluated
-once more in float32: in bfloat16 no image changed its class beyond 0.023. The result has the predicted classes of plain float32 but for images that
-float32 rounding itself decides.
+bfloat16 a logit is off by 0.6 % of the standard deviation of an image's logits (median over images
+of the worst of ten, on the shipped model), which can only matter where two classes are almost
+equal. Images whose two best logits are less than `MARGIN` standard deviations apart, 1 to 3 % of
+them, are therefore evaluated once more in float32; no image changed its class beyond 0.023. So the
+predicted classes are those of plain float32, but for images that its rounding itself decides.
 """
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +87,8 @@ class Evaluator:
             ModelError: the tensors are not those of the architecture.
         """
         device = torch.device("cuda" if self.arithmetic.startswith("cuda") else "cpu")
-        exact = folded(load(self._architecture, tensors)).to(
-            device, memory_format=torch.channels_last
-        )
+        exact = folded(load(self._architecture, tensors)).to(device)
+        exact = exact.to(memory_format=torch.channels_last)
         n = len(self._images)
         everything = np.arange(n)
         if self.arithmetic != "bfloat16":
@@ -140,7 +140,7 @@ def folded(model: nn.Module) -> nn.Module:
     """
     for module in list(model.modules()):
         children = list(module.named_children())
-        for (name, convolution), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (name, convolution), (norm_name, norm) in pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, norm_name, nn.Identity())

@@ -142,7 +142,7 @@ class Model:
             out[:] = raw.view(np.float16)
 
     def _read_into(self, out: npt.NDArray[np.generic], offset: int) -> None:
-        view = memoryview(out.view(np.uint8))
+        view = out.view(np.uint8).data
         with self._lock:
             self._file.seek(offset)
             while view:
@@ -210,4 +210,4 @@ def _patterns(texts: Sequence[str]) -> list[re.Pattern[str]]:
     try:
         return [re.compile(text) for text in texts]
     except re.error as error:
-        raise ParameterError(f"the pattern '{error.pattern}' is broken: {error.msg}") from None
+        raise ParameterError(f"the pattern '{error.pattern!s}' is broken: {error.msg}") from None

@@ -1,1 +1,1 @@
-"""A transmission as bytes: `docs/wire-format.md` is the specification, this its one implementation."""
+"""A transmission as bytes: the one implementation of `docs/wire-format.md`."""

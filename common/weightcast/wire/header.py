@@ -34,7 +34,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     model: Annotated[str, Field(max_length=256)]
     weights: Annotated[list[TensorEntry], Field(min_length=1)]
     carried: list[TensorEntry]

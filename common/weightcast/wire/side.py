@@ -181,7 +181,7 @@ class SideReader:
                     yield np.frombuffer(bytes(buffer[:n]), np.uint8)
                     del buffer[:n]
                     left -= n
-                if inflate.eof or buffer and not left:
+                if inflate.eof or (buffer and not left):
                     break
         except zstandard.ZstdError as error:
             raise FormatError(f"side information: '{name}' is not zstandard: {error}") from None
