@@ -9,9 +9,12 @@ import typer
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
-from weightcast.errors import DataError, ParameterError
+from weightcast.errors import ParameterError
 from weightcast.learning import zoo
+from weightcast_client.reproduce import reproduce
 from weightcast_client.settings import Settings
+from weightcast_client.sweep import sweep
+from weightcast_client.train import train
 from weightcast_web.command import run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -46,7 +49,7 @@ def send(
     seed: Annotated[int, typer.Option(help="Seed of the noise, 0 .. 2**64 - 1.")] = 0,
     repeat: Annotated[int, typer.Option(min=1, help="Independent noise draws.")] = 1,
     receiver: Annotated[
-        str | None, typer.Option(help="URL of a receiver, reached directly unless --link is given.")
+        str | None, typer.Option(help="URL of a receiver; a link to it is started here.")
     ] = None,
     link: Annotated[str | None, typer.Option(help="URL of a link; it knows its receiver.")] = None,
     include: Annotated[
@@ -64,8 +67,8 @@ def send(
 ) -> None:
     """Send a model over the noisy link and report the accuracy that arrives.
 
-    Without --receiver and --link a receiver and a link are started on this machine, talked to over
-    HTTP, and stopped at the end.
+    A link, and without --receiver a receiver too, are started on this machine, talked to over HTTP,
+    and stopped at the end; with --link URL nothing is started.
 
     Examples:
 
@@ -75,6 +78,7 @@ def send(
 
       client send --std 0.1 --model my.safetensors --no-evaluate --json
     """
+    from weightcast.learning import data as cifar10
     from weightcast.learning.weights import chosen_by, open_model
     from weightcast.randomness import Noise
     from weightcast.registry import build
@@ -82,7 +86,7 @@ def send(
     from weightcast_client.screen import Screen, show_result
     from weightcast_client.send import Order, make_plan
     from weightcast_client.send import send as send_once
-    from weightcast_client.testbed import own_services
+    from weightcast_client.testbed import own_link, own_services
     from weightcast_client.transport import Transport
 
     settings = Settings()
@@ -98,9 +102,12 @@ def send(
             architecture_of(opened)
         screen = stack.enter_context(Screen())
         if evaluate:
-            _have_data(settings.cache, screen)
-        url = link or receiver
-        if url is None:
+            cifar10.ensure(settings.cache, screen.report)
+        if link is not None:
+            url = link
+        elif receiver is not None:
+            url = stack.enter_context(own_link(receiver))
+        else:
             url, _ = stack.enter_context(own_services(settings.cache, evaluate=evaluate))
         transport = Transport(
             url,
@@ -109,7 +116,6 @@ def send(
             tries=settings.tries,
         )
         stack.callback(transport.close)
-        transport.probe()
         order = Order(
             model_name=model if model in zoo.models() else Path(model).name,
             model=opened,
@@ -122,6 +128,7 @@ def send(
             n_images=limit,
         )
         plans = make_plan(order)
+        transport.probe()
         results = [
             send_once(order, plans, stream, transport, settings.flights, screen)
             for stream in range(repeat)
@@ -135,6 +142,11 @@ def send(
         print(json.dumps(result))
     else:
         show_result(result)
+
+
+app.command()(reproduce)
+app.command()(sweep)
+app.command()(train)
 
 
 @app.command()
@@ -175,15 +187,6 @@ def data() -> None:
     with Screen() as screen:
         source = fetch(cache, screen.report)
     typer.echo(f"CIFAR-10 is in {cache} and verified (source: {source})", err=True)
-
-
-def _have_data(cache: Path, screen: Any) -> None:
-    from weightcast.learning import data
-
-    try:
-        data.load(cache, "test")
-    except DataError:
-        data.fetch(cache, screen.report)
 
 
 def _pairs(texts: list[str] | None) -> dict[str, Any]:

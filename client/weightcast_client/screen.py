@@ -18,16 +18,18 @@ from rich.table import Table
 
 
 class Screen:
-    """Progress bars by name; a bar appears when it is first reported."""
+    """Progress bars by name, on a terminal; a bar appears when it is first reported."""
 
     def __init__(self) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:<16}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._bars: dict[str, TaskID] = {}
 

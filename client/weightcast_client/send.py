@@ -1,7 +1,6 @@
 """The main job: one model over the link, and what arrived of it."""
 
 import hashlib
-import math
 import secrets
 import tempfile
 import time
@@ -19,13 +18,13 @@ from weightcast.channels import Channel
 from weightcast.coding import Scheme
 from weightcast.errors import LinkError
 from weightcast.learning.weights import Model, open_model
-from weightcast.ledger import ErrorMeter, Ledger, SymbolMeter
+from weightcast.ledger import ErrorMeter, SymbolMeter, figures
 from weightcast.pipeline import encode
 from weightcast.registry import params_of
 from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
-from weightcast.wire.transmission import announce
+from weightcast.wire.transmission import announce, ledger_of
 from weightcast_client.screen import Screen
 from weightcast_client.transport import Transport
 
@@ -111,18 +110,8 @@ def send(
             side_bytes = file.tell()
     transport.complete(id_)
     sent = time.perf_counter()
-    report = _follow(order.model, id_, transport, screen)
-    error = _compare(order.model, id_, report["weights_digest"], transport)
-    carried = order.model.layout.carried_bytes
-    index_bytes = side_bytes - sum(lengths.values()) - carried
-    ledger = Ledger(
-        n_weights=header.n_weights,
-        n_symbols=header.n_symbols,
-        side_bits={name: 8 * length for name, length in lengths.items()},
-        carried_bits=8 * carried,
-        header_bits=8 * (len(header.to_bytes()) + index_bytes),
-        capacity=order.channel.capacity(),
-    )
+    report, error = _follow(order.model, id_, transport, screen)
+    ledger = ledger_of(header, lengths, side_bytes, order.channel.capacity())
     return {
         "transmission": id_,
         "model": order.model_name,
@@ -131,21 +120,10 @@ def send(
         "channel": order.channel_name,
         "std": getattr(order.channel, "std", None),
         "seed": order.seed,
-        "n_weights": ledger.n_weights,
-        "n_symbols": ledger.n_symbols,
-        "uses_per_weight": ledger.uses_per_weight,
-        "side_bits": sum(ledger.side_bits.values()),
-        "carried_bits": ledger.carried_bits,
-        "header_bits": ledger.header_bits,
-        "bits": ledger.bits,
-        "extra_uses": ledger.extra_uses,
-        "all_in_uses_per_weight": ledger.all_in_uses_per_weight,
-        "capacity": _finite(ledger.capacity),
-        "average_power": meter.average_power,
-        "peak": meter.peak,
-        "weight_mse": error.weight_mse,
-        "sdr_db": _finite(error.sdr_db),
+        **figures(ledger, meter, error),
+        "weights_digest": report["weights_digest"],
         "accuracy": report.get("accuracy"),
+        "correct": report.get("correct"),
         "clean_accuracy": None,
         "n_images": report.get("n_images", 0),
         "arithmetic": report.get("arithmetic"),
@@ -204,31 +182,44 @@ def _send_parts(
                 land()
         while waiting:
             land()
+    except BaseException:
+        transport.give_up()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return encoding
 
 
-def _follow(model: Model, id_: str, transport: Transport, screen: Screen) -> dict[str, Any]:
-    """Show what the receiver does and return its report."""
+def _follow(
+    model: Model, id_: str, transport: Transport, screen: Screen
+) -> tuple[dict[str, Any], ErrorMeter]:
+    """Show what the receiver does; return its report and the error of the model it has."""
+    compared: tuple[ErrorMeter, str] | None = None
     for now in transport.events(id_):
         if now["state"] in ("evaluating", "done"):
+            # As soon as it is decoded: the receiver evaluates meanwhile.
+            compared = compared or _compare(model, id_, transport)
             screen.report("decode", model.layout.n_weights, model.layout.n_weights)
         progress = now["progress"]
         if progress is not None:
             name = {"decoding": "decode", "evaluating": "evaluate"}[progress["phase"]]
             screen.report(name, progress["done"], progress["total"])
-        if now["state"] == "done":
+        if now["state"] == "done" and compared is not None:
             report: dict[str, Any] = now["report"]
-            return report
+            if "n_images" in report:
+                screen.report("evaluate", report["n_images"], report["n_images"])
+            error, digest = compared
+            if digest != report["weights_digest"]:
+                raise LinkError("the received model is not the one the receiver reports on")
+            return report, error
         if now["state"] in ("failed", "expired"):
             why = (now["error"] or {}).get("detail", "no reason given")
             raise LinkError(f"the receiver gave up ({now['state']}): {why}")
     raise LinkError("the receiver forgot the transmission")
 
 
-def _compare(model: Model, id_: str, digest: str, transport: Transport) -> ErrorMeter:
-    """Fetch the received model and measure its error."""
+def _compare(model: Model, id_: str, transport: Transport) -> tuple[ErrorMeter, str]:
+    """Fetch the received model; return its error and the SHA-256 of its weights."""
     names = {tensor.name for tensor in model.layout.weights}
     meter = ErrorMeter()
     with tempfile.TemporaryDirectory(prefix="weightcast-") as folder:
@@ -239,10 +230,4 @@ def _compare(model: Model, id_: str, digest: str, transport: Transport) -> Error
             for (_, ours), (_, theirs) in zip(blocks(model), blocks(received), strict=True):
                 found.update(theirs.data)
                 meter.add(ours, theirs)
-    if found.hexdigest() != digest:
-        raise LinkError("the received model is not the one the receiver reports on")
-    return meter
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return meter, found.hexdigest()

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import random
-import time
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,9 +15,17 @@ from weightcast.errors import LinkError
 from weightcast.wire.digest import content_digest, digest_of
 from weightcast_web.command import BadUse
 
+_FINISHED = ("done", "failed", "expired")
 _PIECE = 1 << 20
 _RETRIED = (408, 429, 500, 502, 503, 504)
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
+LONGEST_WAIT_S = 5.0
+
+
+class _TryAgain(Exception):
+    """A failure that may pass."""
+
+    def __init__(self, error: LinkError) -> None:
+        self.error = error
 
 
 class Transport:
@@ -25,8 +34,9 @@ class Transport:
     Args:
         url: of the link or receiver.
         connect_timeout_s, answer_timeout_s: see `Settings`.
-        tries: attempts at one call.
+        tries: attempts at one call without progress.
         http: how to reach it; None is the network.
+        first_wait_s: longest wait after the first failure; it doubles up to `LONGEST_WAIT_S`.
     """
 
     def __init__(
@@ -37,9 +47,10 @@ class Transport:
         answer_timeout_s: float,
         tries: int,
         http: httpx.BaseTransport | None = None,
+        first_wait_s: float = 0.4,
     ) -> None:
         self.url = url
-        self._tries = tries
+        self._tries, self._first_wait_s = tries, first_wait_s
         try:
             self._client = httpx.Client(
                 base_url=url,
@@ -49,10 +60,16 @@ class Transport:
                 trust_env=False,
             )
         except httpx.InvalidURL as error:
-            raise LinkError(f"'{url}' is not a URL: {error}") from None
+            raise BadUse(f"'{url}' is not a URL: {error}") from None
+        self._is_over = threading.Event()
+
+    def give_up(self) -> None:
+        """Let calls that have failed fail, instead of trying them again."""
+        self._is_over.set()
 
     def close(self) -> None:
         """Close all connections."""
+        self.give_up()
         self._client.close()
 
     def probe(self) -> None:
@@ -63,6 +80,8 @@ class Transport:
             raise BadUse(f"no receiver at {self.url}: {error or type(error).__name__}") from None
         if not answer.is_success:
             raise BadUse(f"no receiver at {self.url}: {_refusal(answer)}")
+        if "application/json" not in answer.headers.get("content-type", ""):
+            raise BadUse(f"no receiver at {self.url}: something else answers there")
 
     def create(self, header: bytes, key: str) -> str:
         """Open a transmission and return its id; the same key gives the same transmission."""
@@ -119,38 +138,38 @@ class Transport:
 
     def events(self, id_: str) -> Iterator[dict[str, Any]]:
         """Yield the transmission's state at each change until it is finished."""
-        failures = 0
+        failures, last = 0, ""
         while True:
             try:
-                with self._client.stream("GET", f"/transmissions/{id_}/events") as answer:
-                    if answer.status_code != 200:
-                        answer.read()
-                        raise _refusal(answer)
+                with self._stream(f"/transmissions/{id_}/events") as answer:
                     for line in answer.iter_lines():
+                        if not line or line == last:
+                            continue  # A stream begins with the state, which may be no news.
+                        failures = 0
                         if line.startswith("data: "):
-                            failures = 0
+                            last = line
                             now = json.loads(line[6:])
                             yield now
-                            if now["state"] in ("done", "failed", "expired"):
+                            if now["state"] in _FINISHED:
                                 return
-            except httpx.TransportError as error:
-                failures += 1
-                if failures >= self._tries:
-                    raise self._unreachable(error) from None
-                _wait(failures)
+                    raise _TryAgain(LinkError(f"{self.url} broke off the events"))
+            except _TryAgain as trouble:
+                failures = self._failed(failures, trouble.error)
 
     def save_model(self, id_: str, path: Path) -> None:
         """Write the received model to a file."""
-        try:
-            with self._client.stream("GET", f"/transmissions/{id_}/model") as answer:
-                if answer.status_code != 200:
-                    answer.read()
-                    raise _refusal(answer)
-                with path.open("wb") as file:
+        failures = 0
+        while True:
+            try:
+                with (
+                    self._stream(f"/transmissions/{id_}/model") as answer,
+                    path.open("wb") as file,
+                ):
                     for piece in answer.iter_bytes(_PIECE):
                         file.write(piece)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from None
+                return
+            except _TryAgain as trouble:
+                failures = self._failed(failures, trouble.error)
 
     def _call(
         self,
@@ -160,22 +179,49 @@ class Transport:
         fields: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Call until it succeeds, is refused for good, or `tries` attempts have failed."""
-        for attempt in range(1, self._tries + 1):
+        failures = 0
+        while True:
             try:
-                answer = self._client.request(method, path, content=body(), headers=fields)
-            except httpx.TransportError as error:
-                if attempt == self._tries or isinstance(error, httpx.UnsupportedProtocol):
-                    raise self._unreachable(error) from None
-            else:
-                if answer.is_success:
+                with self._attempt():
+                    answer = self._client.request(method, path, content=body(), headers=fields)
+                    self._expect(answer)
                     return answer
-                if answer.status_code not in _RETRIED or attempt == self._tries:
-                    raise _refusal(answer)
-            _wait(attempt)
-        raise AssertionError("unreachable")
+            except _TryAgain as trouble:
+                failures = self._failed(failures, trouble.error)
 
-    def _unreachable(self, error: httpx.TransportError) -> LinkError:
-        return LinkError(f"no answer from {self.url}: {error or type(error).__name__}")
+    @contextmanager
+    def _stream(self, path: str) -> Iterator[httpx.Response]:
+        with self._attempt(), self._client.stream("GET", path) as answer:
+            self._expect(answer)
+            yield answer
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            where = f"no answer from {self.url}"
+            raise _TryAgain(LinkError(f"{where}: {error or type(error).__name__}")) from None
+
+    def _expect(self, answer: httpx.Response) -> None:
+        """Raise unless an answer is a success."""
+        if not answer.is_success:
+            answer.read()
+            if answer.status_code in _RETRIED:
+                raise _TryAgain(_refusal(answer))
+            raise _refusal(answer)
+
+    def _failed(self, failures: int, error: LinkError) -> int:
+        """Count one more failure and wait, or raise the error if it was one too many.
+
+        The wait grows, and a random share of it keeps senders from marching in step.
+        """
+        if failures + 1 >= self._tries:
+            raise error
+        longest = min(self._first_wait_s * 2**failures, LONGEST_WAIT_S)
+        if self._is_over.wait(longest * (0.5 + random.random() / 2)):
+            raise error
+        return failures + 1
 
 
 def _refusal(answer: httpx.Response) -> LinkError:
@@ -186,12 +232,6 @@ def _refusal(answer: httpx.Response) -> LinkError:
         detail = answer.reason_phrase
     kind = BadUse if answer.status_code in (401, 409, 413, 415, 422) else LinkError
     return kind(f"refused with {answer.status_code}: {detail}")
-
-
-def _wait(attempt: int) -> None:
-    """Wait longer each time, by a random share of it so that senders do not march in step."""
-    longest = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
-    time.sleep(longest * (0.5 + random.random() / 2))
 
 
 def _pieces_of(raw: memoryview) -> Iterator[bytes]:

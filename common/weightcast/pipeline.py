@@ -26,8 +26,20 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def transmit(weights: WeightSource, scheme: Scheme[Any], channel: Channel, noise: Noise) -> Weights:
+def transmit(
+    weights: WeightSource,
+    scheme: Scheme[Any],
+    channel: Channel,
+    noise: Noise,
+    plan: Any = None,
+    watch: Callable[[Sent], None] = lambda sent: None,
+) -> Weights:
     """Send weights over a channel and return what arrives, shape (n_weights,).
+
+    Args:
+        weights, scheme, channel, noise: the experiment.
+        plan: of the scheme for these weights; None makes it.
+        watch: called with each encoded block, in order.
 
     >>> from weightcast.channels.awgn import AWGN
     >>> from weightcast.coding.unprotected import Unprotected
@@ -35,11 +47,12 @@ def transmit(weights: WeightSource, scheme: Scheme[Any], channel: Channel, noise
     >>> transmit(w, Unprotected(), AWGN(std=0.0), Noise(seed=1)).tolist()
     [-1.0, -0.5, 0.0, 0.5, 1.0]
     """
-    plan = scheme.plan(weights)
+    plan = plan or scheme.plan(weights)
 
     def with_symbol_index() -> Iterator[tuple[int, int, Sent, int]]:
         at_symbol = 0
         for at, block, sent in encode(weights, scheme, plan):
+            watch(sent)
             yield at, len(block), sent, at_symbol
             at_symbol += len(sent.symbols)
 

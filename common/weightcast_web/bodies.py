@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 
 from fastapi import Request
@@ -15,18 +16,23 @@ SLOWEST_BYTES_PER_S = 16_000
 GRACE_S = 30.0
 
 
-async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+async def pieces(
+    request: Request, max_bytes: int, grace_s: float = GRACE_S
+) -> AsyncIterator[bytes]:
     """Yield a body as it arrives.
 
     Raises:
         Refusal: 415 encoded, 400 without or against its digest, 413 longer than ``max_bytes``,
-            408 slower than `SLOWEST_BYTES_PER_S` after `GRACE_S` seconds of grace.
+            408 slower than `SLOWEST_BYTES_PER_S` after ``grace_s`` seconds of grace; only the time
+            spent waiting for the sender counts.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise Refusal(415, "content-encoding", "bodies must not be encoded")
-    declared = request.headers.get("content-length")
-    if declared is not None and int(declared) > max_bytes:
+    declared = request.headers.get("content-length", "0")
+    if not re.fullmatch("[0-9]{1,19}", declared):
+        raise Refusal(400, "content-length", f"Content-Length is not a length: {declared[:100]!r}")
+    if int(declared) > max_bytes:
         raise Refusal(413, "too-long", f"a body of {declared} bytes, at most {max_bytes} allowed")
     try:
         expected = parse_digest(request.headers.get("content-digest", ""))
@@ -34,15 +40,18 @@ async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
         raise Refusal(400, "digest-missing", str(error)) from None
     digest = hashlib.sha256()
     received = 0
-    deadline = asyncio.get_running_loop().time() + GRACE_S + max_bytes / SLOWEST_BYTES_PER_S
+    left_s = grace_s
+    clock = asyncio.get_running_loop().time
     stream = request.stream()
     try:
         while True:
-            async with asyncio.timeout_at(deadline):
+            began = clock()
+            async with asyncio.timeout(left_s):
                 piece = await anext(stream, None)
             if piece is None:
                 break
             received += len(piece)
+            left_s += len(piece) / SLOWEST_BYTES_PER_S - (clock() - began)
             if received > max_bytes:
                 raise Refusal(413, "too-long", f"a body of more than {max_bytes} bytes")
             digest.update(piece)

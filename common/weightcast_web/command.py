@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from weightcast.errors import LinkError, WeightcastError
 
@@ -19,19 +20,40 @@ def run(app: typer.Typer) -> None:
     """Run a command and leave the process: 0 done, 1 the run failed, 2 bad use."""
     try:
         code = app(standalone_mode=False) or DONE
+        if code == INTERRUPTED:
+            _complain("interrupted", code)
     except _UsageError as error:
-        code = _complain(getattr(error, "message", str(error)), BAD_USE)
+        code = BAD_USE
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+        else:
+            _complain(_named(error), code)
     except (typer.Abort, KeyboardInterrupt):
         code = _complain("interrupted", INTERRUPTED)
     except BadUse as error:
         code = _complain(str(error), BAD_USE)
     except LinkError as error:
         code = _complain(str(error), FAILED)
+    except ValidationError as error:
+        code = _complain(_first(error), BAD_USE)
     except WeightcastError as error:
         code = _complain(str(error), BAD_USE)
     except OSError as error:
         code = _complain(str(error), FAILED)
     sys.exit(code)
+
+
+def _named(error: Exception) -> str:
+    """Say what is wrong with which option."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _first(error: ValidationError) -> str:
+    """Say what is wrong with a setting, from the command line or the environment."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{error.title} {where}: {first['msg']}, got {first['input']!r}"
 
 
 def _complain(message: str, code: int) -> int:

@@ -1,6 +1,6 @@
-"""Running a service on a socket of its own."""
+"""Running a service on a socket."""
 
-import json
+import os
 import socket
 import sys
 import threading
@@ -8,31 +8,7 @@ import threading
 import uvicorn
 from fastapi import FastAPI
 
-from weightcast.errors import ParameterError
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one.
-
-    Raises:
-        ParameterError: the address is taken or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        raise ParameterError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """Return the address of a listening socket as a URL."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+from weightcast_web.sockets import url_of
 
 
 def serve(app: FastAPI, listener: socket.socket, *, attached: bool) -> None:
@@ -40,9 +16,9 @@ def serve(app: FastAPI, listener: socket.socket, *, attached: bool) -> None:
 
     Args:
         app: the service.
-        listener: from `bind`.
-        attached: print one JSON line with the URL and stop when standard input closes: a parent
-            that dies, however it dies, takes the service with it.
+        listener: from `sockets.bind` or `sockets.inherit`.
+        attached: stop when standard input closes too: a parent that dies, however it dies, takes
+            the service with it.
     """
     config = uvicorn.Config(
         app,
@@ -55,10 +31,11 @@ def serve(app: FastAPI, listener: socket.socket, *, attached: bool) -> None:
     )
     server = uvicorn.Server(config)
     if attached:
-        print(json.dumps({"url": url_of(listener)}), flush=True)
 
         def stop_at_end_of_input() -> None:
-            sys.stdin.buffer.read()
+            # Not sys.stdin: its lock, held by a daemon thread, makes the interpreter abort at exit.
+            while os.read(0, 4096):
+                pass
             server.should_exit = True
 
         threading.Thread(target=stop_at_end_of_input, daemon=True).start()

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import numpy as np
@@ -67,13 +69,21 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         except httpx.TransportError:
             raise LinkError("the receiver cannot be reached") from None
 
+    def request_to(method: str, target: str, **more: Any) -> httpx.Request:
+        try:
+            return client.build_request(method, target, **more)
+        except httpx.InvalidURL:
+            raise Refusal(404, "not-found", "no such resource") from None
+
     async def header_of(transmission: str) -> tuple[Header, Channel]:
         """Return header and channel of a transmission, from the receiver the first time."""
         if transmission not in known:
-            answer = await ask(client.build_request("GET", f"/transmissions/{transmission}/header"))
-            text = await answer.aread()
+            answer = await ask(request_to("GET", f"/transmissions/{transmission}/header"))
+            text = await _whole(answer)
+            if answer.status_code == 404:
+                raise Refusal(404, "no-transmission", "no such transmission")
             if answer.status_code != 200:
-                raise Refusal(answer.status_code, "no-transmission", "no such transmission")
+                raise LinkError(f"the receiver gives no header, it answers {answer.status_code}")
             header = parse_header(text, settings.max_header_bytes)
             known[transmission] = header, header.build_channel()
             while len(known) > _REMEMBERED:
@@ -89,6 +99,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     async def part(transmission: str, n: int, request: Request) -> Response:
         if STAMP in request.headers:
             raise Refusal(409, "noised-already", "this part has been through a channel already")
+        if not re.fullmatch("[0-9a-f]{32}", transmission):
+            raise Refusal(404, "no-transmission", "no such transmission")
         header, channel = await header_of(transmission)
         n_bytes = header.part_bytes(n)
         async with flights:
@@ -104,7 +116,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 return raw, digest_of(raw)
 
             raw, digest = await asyncio.get_running_loop().run_in_executor(threads, cross)
-            passed = client.build_request(
+            passed = request_to(
                 "PUT",
                 f"/transmissions/{transmission}/parts/{n}",
                 content=_in_pieces(raw),
@@ -121,9 +133,16 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     @app.api_route("/transmissions/{path:path}", methods=["GET", "PUT", "POST", "DELETE"])
     async def anything_else(request: Request) -> Response:
         fields = {k: v for k in _PASSED_UP if (v := request.headers.get(k)) is not None}
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        body = pieces(request, 1 << 40) if "content-digest" in request.headers else None
-        passed = client.build_request(request.method, target, content=body, headers=fields)
+        target = request.scope["raw_path"].decode("latin-1")
+        query = request.url.query
+        has_body = "transfer-encoding" in request.headers
+        has_body |= request.headers.get("content-length", "0") != "0"
+        passed = request_to(
+            request.method,
+            f"{target}?{query}" if query else target,
+            content=pieces(request, 1 << 40) if has_body else None,
+            headers=fields,
+        )
         return await _pass_down(await ask(passed))
 
     return app
@@ -134,12 +153,19 @@ async def _in_pieces(raw: memoryview) -> AsyncIterator[bytes]:
         yield bytes(raw[at : at + _PIECE])
 
 
+async def _whole(answer: httpx.Response) -> bytes:
+    try:
+        return await answer.aread()
+    except httpx.TransportError:
+        raise LinkError("the receiver broke off") from None
+
+
 async def _pass_down(answer: httpx.Response) -> Response:
     """Pass an answer on: short ones whole, long ones as they come."""
     fields = {k: v for k in _PASSED_DOWN if (v := answer.headers.get(k)) is not None}
     length = fields.get("content-length")
     if length is not None and int(length) <= _PIECE:
-        content = await answer.aread()
+        content = await _whole(answer)
         return Response(content, answer.status_code, fields)
 
     async def stream() -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ def run(
     receiver: Annotated[str | None, typer.Option(help="URL of the receiver.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    attached: Annotated[bool, typer.Option(hidden=True)] = False,
+    attached: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the noisy link: pass everything on to the receiver, add the channel's noise to symbols.
 
@@ -23,12 +23,13 @@ def run(
     WEIGHTCAST_LINK_HOST, WEIGHTCAST_LINK_PORT.
     """
     from weightcast_link.app import create_app
-    from weightcast_web.run import bind, serve
+    from weightcast_web.run import serve
+    from weightcast_web.sockets import bind, inherit
 
     given = {"receiver": receiver, "host": host, "port": port}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    listener = bind(settings.host, settings.port)
-    serve(create_app(settings), listener, attached=attached)
+    listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
+    serve(create_app(settings), listener, attached=attached is not None)
 
 
 def main() -> None:

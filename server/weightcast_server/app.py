@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
@@ -22,16 +23,21 @@ from weightcast.wire.header import PART_SYMBOLS, Header, parse_header
 from weightcast.wire.side import SideReader
 from weightcast.wire.symbols import parse_symbols
 from weightcast.wire.transmission import Transmission, check
-from weightcast_server.files import Folder, settle, unfinished, write_into
+from weightcast_server.files import Folder, in_words, settle, unfinished
 from weightcast_server.settings import Settings
 from weightcast_server.store import FINISHED, Row, Store, open_store
 from weightcast_server.supervisor import Supervisor
+from weightcast_server.worker_process import WorkerProcess, hire
 from weightcast_web import problems
 from weightcast_web.bodies import pieces, read_body
 from weightcast_web.problems import Refusal
 
+_log = logging.getLogger(__name__)
 OPEN = ("created", "receiving")
 LISTED = 100
+MAX_KEY = 255
+INDEX_BYTES = 1 << 20
+"""More than the index of the side information of any header takes."""
 HEARTBEAT_S = 15.0
 STAMP = "weightcast-channel"
 """Field in which a link names the channel that a part has been through."""
@@ -57,7 +63,7 @@ class Board:
         for bell in self._bells.get(id_, ()):
             bell.set()
 
-    async def changes(self, id_: str) -> AsyncIterator[bool]:
+    async def changes(self, id_: str) -> AsyncGenerator[bool]:
         """Yield True at once and at each change, False when nothing happened for a while."""
         bell = asyncio.Event()
         self._bells[id_].add(bell)
@@ -77,12 +83,15 @@ class Board:
                 del self._bells[id_]
 
 
-def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, store: Store | None = None, worker: WorkerProcess | None = None
+) -> FastAPI:
     """Build the receiver.
 
     Args:
         settings: folders and limits.
         store: the database; None opens SQLite in the data folder.
+        worker: one that runs already; None starts one with the app.
     """
     root = settings.data / "transmissions"
     root.mkdir(parents=True, exist_ok=True)
@@ -98,17 +107,26 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     supervisor = Supervisor(
         store,
         lambda id_: folder_of(id_).path,
-        settings.cache,
-        next(iter(ARCHITECTURES)) if settings.evaluate else None,
+        lambda: hire(settings),
         board.change,
+        settings.worker_silence_s,
+        worker,
     )
+    known = store.ids()
+    for path in root.iterdir():
+        if path.name in known:
+            Folder(path).drop_unfinished()
+        else:
+            Folder(path).remove()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         task = asyncio.create_task(supervisor.run())
+        task.add_done_callback(_mourn)
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        store.close()
 
     app = FastAPI(title="weightcast receiver", lifespan=lifespan)
     problems.install(app)
@@ -145,6 +163,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, str]:
+        if not supervisor.is_alive:
+            raise Refusal(503, "no-supervisor", "nothing is decoded or evaluated any more")
         return {"service": "receiver", "status": "ready"}
 
     @app.post("/transmissions", status_code=201)
@@ -154,11 +174,18 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         check(header)
         _admit(header, settings)
         id_ = secrets.token_hex(16)
-        await asyncio.to_thread(folder_of(id_).create)
         key = request.headers.get("idempotency-key")
-        row = await asyncio.to_thread(store.create, id_, text.decode(), key and key[:255])
-        if row.id != id_:
-            await asyncio.to_thread(folder_of(id_).remove)
+        if key is not None and not 1 <= len(key) <= MAX_KEY:
+            raise Refusal(
+                400, "idempotency-key", f"an Idempotency-Key has 1 to {MAX_KEY} characters"
+            )
+        row = None
+        try:
+            await asyncio.to_thread(folder_of(id_).create)
+            row = await asyncio.to_thread(store.create, id_, text.decode(), key)
+        finally:
+            if row is None or row.id != id_:
+                await asyncio.to_thread(folder_of(id_).remove)
         response.headers["location"] = f"/transmissions/{row.id}"
         return await resource_of(row.id)
 
@@ -178,6 +205,9 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     @app.put("/transmissions/{id_}/side", status_code=204)
     async def side(id_: str, request: Request) -> None:
         transmission = await transmission_of(await row_of(id_))
+        header = transmission.header
+        planes = header.n_weights // 4 + transmission.layout.carried_bytes
+        max_bytes = min(planes + INDEX_BYTES, settings.max_side_bytes)
         path = folder_of(id_).side
         temporary = unfinished(path)
         digest = hashlib.sha256()
@@ -198,10 +228,10 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 
         async with lock_of(f"{id_}/side"):
             try:
-                with await asyncio.to_thread(temporary.open, "wb") as file:
-                    async for piece in pieces(request, settings.max_side_bytes):
+                with in_words(), await asyncio.to_thread(temporary.open, "wb") as file:
+                    async for piece in pieces(request, max_bytes):
                         digest.update(piece)
-                        await asyncio.to_thread(write_into, file, piece)
+                        await asyncio.to_thread(file.write, piece)
                     await asyncio.to_thread(accept, file)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -270,18 +300,19 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         await row_of(id_)
 
         async def stream() -> AsyncIterator[str]:
-            async for is_new in board.changes(id_):
-                if not is_new:
-                    yield ": still here\n\n"
-                    continue
-                try:
-                    now = await resource_of(id_)
-                except Refusal:
-                    return
-                del now["header"]
-                yield f"data: {json.dumps(now)}\n\n"
-                if now["state"] in FINISHED:
-                    return
+            async with aclosing(board.changes(id_)) as changes:
+                async for is_new in changes:
+                    if not is_new:
+                        yield ": still here\n\n"
+                        continue
+                    try:
+                        now = await resource_of(id_)
+                    except Refusal:
+                        return
+                    del now["header"]
+                    yield f"data: {json.dumps(now)}\n\n"
+                    if now["state"] in FINISHED:
+                        return
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 
@@ -301,6 +332,11 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         board.change(id_, None)
 
     return app
+
+
+def _mourn(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        _log.critical("the supervisor died", exc_info=task.exception())
 
 
 def _admit(header: Header, settings: Settings) -> None:

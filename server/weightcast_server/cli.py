@@ -1,5 +1,6 @@
 """The command `server`."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -25,20 +26,30 @@ def run(
     evaluate: Annotated[
         bool | None, typer.Option(help="Load the test set and the evaluator at start.")
     ] = None,
-    attached: Annotated[bool, typer.Option(hidden=True)] = False,
+    attached: Annotated[int | None, typer.Option(hidden=True)] = None,
+    forget: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the receiver.
 
     Options that are not given come from the environment: WEIGHTCAST_SERVER_DATA,
     WEIGHTCAST_SERVER_PORT and so on.
     """
-    from weightcast_server.app import create_app
-    from weightcast_web.run import bind, serve
+    from weightcast_server.worker_process import hire
+    from weightcast_web.sockets import bind, inherit
 
     given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    listener = bind(settings.host, settings.port)
-    serve(create_app(settings), listener, attached=attached)
+    listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
+    try:
+        # The worker loads torch meanwhile.
+        worker = hire(settings)
+        from weightcast_server.app import create_app
+        from weightcast_web.run import serve
+
+        serve(create_app(settings, worker=worker), listener, attached=attached is not None)
+    finally:
+        if forget:
+            shutil.rmtree(settings.data, ignore_errors=True)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ class Settings(BaseSettings):
         max_symbols: cap on the symbols of one transmission.
         max_flights: parts that may be in memory at once; more wait.
         spare_bytes: disk space that a new transmission must leave free.
+        worker_silence_s: a worker that reports no progress for so long is replaced.
     """
 
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_SERVER_", extra="forbid")
@@ -32,3 +33,4 @@ class Settings(BaseSettings):
     max_symbols: int = 1 << 34
     max_flights: int = 8
     spare_bytes: int = 64 << 20
+    worker_silence_s: float = 300.0

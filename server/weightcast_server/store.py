@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, String, Text, create_engine, event, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import Engine, String, Text, create_engine, event, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from weightcast.errors import ParameterError
 from weightcast_web.problems import Refusal
 
 UNFINISHED = ("queued", "decoding", "evaluating")
@@ -57,12 +58,18 @@ class Store:
         self._engine = engine
         Base.metadata.create_all(engine)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
     @contextmanager
     def _session(self) -> Iterator[Session]:
         try:
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except OperationalError as error:
+            if "full" in str(error.orig):
+                raise Refusal(507, "disk-full", "the receiver's disk is full") from error
             raise Refusal(503, "store-busy", "the database does not answer") from error
 
     def create(self, id_: str, header: str, key: str | None) -> Row:
@@ -91,6 +98,11 @@ class Store:
             raise Refusal(404, "no-transmission", "no such transmission")
         return row
 
+    def ids(self) -> set[str]:
+        """Return the ids of all transmissions."""
+        with self._session() as session:
+            return set(session.scalars(select(Row.id)))
+
     def newest(self, n: int) -> Sequence[Row]:
         """Return the ``n`` newest transmissions."""
         with self._session() as session:
@@ -106,12 +118,9 @@ class Store:
     def change(self, id_: str, allowed: Sequence[str], **fields: Any) -> bool:
         """Set fields if the state is one of ``allowed``; return whether it was."""
         with self._session() as session:
-            row = session.get(Row, id_, with_for_update=True)
-            if row is None or row.state not in allowed:
-                return False
-            for name, value in fields.items():
-                setattr(row, name, value)
-            return True
+            chosen = update(Row).where(Row.id == id_, Row.state.in_(allowed))
+            found = session.execute(chosen.values(**fields).returning(Row.id))
+            return found.first() is not None
 
     def delete(self, id_: str) -> None:
         """Forget a transmission."""
@@ -130,4 +139,7 @@ def open_store(folder: Path) -> Store:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    return Store(engine)
+    try:
+        return Store(engine)
+    except DatabaseError as error:
+        raise ParameterError(f"cannot open the database in '{folder}': {error.orig}") from None

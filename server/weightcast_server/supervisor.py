@@ -3,16 +3,17 @@
 import asyncio
 import json
 import logging
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from weightcast_server.store import Row, Store
+from weightcast.errors import WeightcastError
+from weightcast_server.store import UNFINISHED, Row, Store
+from weightcast_server.worker_process import WorkerProcess
 
 MAX_TRIES = 2
+PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -22,24 +23,28 @@ class Supervisor:
     Args:
         store: where transmissions wait and results go.
         folder_of: folder of a transmission by its id.
-        cache: folder of the test set.
-        prepare: architecture to load at start, or None.
+        hire: starts a worker.
+        worker: the first one, if it runs already.
         changed: called with an id and its progress whenever something is new.
+        silence_s: a worker that says nothing for so long while it works is killed.
     """
 
     def __init__(
         self,
         store: Store,
         folder_of: Callable[[str], Path],
-        cache: Path,
-        prepare: str | None,
+        hire: Callable[[], WorkerProcess],
         changed: Callable[[str, dict[str, Any] | None], None],
+        silence_s: float,
+        worker: WorkerProcess | None = None,
     ) -> None:
-        self._store, self._folder_of, self._cache = store, folder_of, cache
-        self._prepare, self._changed = prepare, changed
+        self._store, self._folder_of, self._hire = store, folder_of, hire
+        self._changed, self._silence_s = changed, silence_s
+        self._first = worker
+        self._worker: WorkerProcess
         self._tries: Counter[str] = Counter()
         self._wake = asyncio.Event()
-        self._worker: Process | None = None
+        self.is_alive = False
 
     def wake(self) -> None:
         """Say that something may be queued."""
@@ -47,45 +52,39 @@ class Supervisor:
 
     async def run(self) -> None:
         """Work until cancelled; then end the worker."""
+        self._worker = self._first or self._hire()
+        self.is_alive = True
         try:
-            await self._started()
             while True:
-                self._wake.clear()
-                row = await asyncio.to_thread(self._store.next_unfinished)
-                if row is None:
-                    await self._wake.wait()
-                else:
-                    await self._work_on(row)
+                try:
+                    if not self._worker.is_running:
+                        await self._worker.end()
+                        self._worker = self._hire()
+                    self._wake.clear()
+                    row = await asyncio.to_thread(self._store.next_unfinished)
+                    if row is None:
+                        await self._wake.wait()
+                    else:
+                        await self._work_on(row)
+                except (WeightcastError, OSError, ValueError) as error:
+                    # Trouble with the database or the machine: what is queued stays queued.
+                    _log.error("cannot work, trying again in %s s", PAUSE_S, exc_info=error)
+                    await self._worker.end()
+                    await asyncio.sleep(PAUSE_S)
         finally:
-            if self._worker is not None and self._worker.returncode is None:
-                self._worker.kill()
-                await self._worker.wait()
-
-    async def _started(self) -> Process:
-        if self._worker is None or self._worker.returncode is not None:
-            self._worker = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "weightcast_server.worker",
-                str(self._cache),
-                self._prepare or "-",
-                stdin=PIPE,
-                stdout=PIPE,
-                limit=1 << 20,
-            )
-        return self._worker
+            self.is_alive = False
+            await self._worker.end()
 
     async def _work_on(self, row: Row) -> None:
-        worker = await self._started()
-        assert worker.stdin is not None and worker.stdout is not None
         order = {"id": row.id, "header": row.header, "folder": str(self._folder_of(row.id))}
         try:
-            worker.stdin.write(json.dumps(order).encode() + b"\n")
-            await worker.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
+            await self._worker.order(order)
+        except BrokenPipeError:
             _log.warning("the worker is gone")
-        while text := await worker.stdout.readline():
+        while text := await self._line():
             line = json.loads(text)
+            if line["id"] != row.id:
+                continue
             if "phase" in line:
                 fields = {"state": line["phase"]}
                 if line["done"] == 0:
@@ -102,13 +101,21 @@ class Supervisor:
                 )
             self._changed(row.id, None)
             return
-        await worker.wait()
+        code = await self._worker.end()
         self._tries[row.id] += 1
-        _log.warning("the worker died over %s (code %s)", row.id, worker.returncode)
+        _log.warning("the worker died over %s (code %s)", row.id, code)
         if self._tries[row.id] >= MAX_TRIES:
             error = {"kind": "WorkerDied", "detail": f"the worker died {MAX_TRIES} times over it"}
             await asyncio.to_thread(self._set, row.id, state="failed", error=json.dumps(error))
             self._changed(row.id, None)
 
+    async def _line(self) -> bytes:
+        """Return the next line of the worker, or nothing if it is dead or hangs."""
+        try:
+            return await self._worker.line(self._silence_s)
+        except TimeoutError:
+            _log.warning("the worker hangs")
+            return b""
+
     def _set(self, id_: str, **fields: Any) -> None:
-        self._store.change(id_, ("queued", "decoding", "evaluating"), **fields)
+        self._store.change(id_, UNFINISHED, **fields)

@@ -2,12 +2,17 @@
 
 It reads one JSON object per line from standard input, {"id", "header", "folder"}, and writes JSON
 lines: {"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It
-ends when standard input closes.
+ends at once when standard input closes, whatever it is doing.
 """
 
+import itertools
 import json
+import os
+import queue
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +44,7 @@ class Examiner:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._evaluators: dict[tuple[str, int | None], Any] = {}
+        self._preparing: threading.Thread | None = None
 
     def evaluate(self, path: Path, header: Header, progress: Progress) -> dict[str, Any]:
         """Return the accuracy of a model file."""
@@ -62,7 +68,17 @@ class Examiner:
         }
 
     def prepare(self, architecture: str) -> None:
-        """Load torch, the test set and an evaluator; what is missing is told at the first use."""
+        """Begin to load torch, the test set and an evaluator while a transmission is decoded."""
+        self._preparing = threading.Thread(target=self._prepare, args=(architecture,), daemon=True)
+        self._preparing.start()
+
+    def wait(self) -> None:
+        """Return when what was begun is done."""
+        if self._preparing is not None:
+            self._preparing.join()
+
+    def _prepare(self, architecture: str) -> None:
+        """Prepare; what is missing is told at the first use."""
         try:
             self._evaluator(architecture, None)
         except DataError as error:
@@ -98,13 +114,16 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
             "seconds": {"decode": time.perf_counter() - began},
         }
         if header.evaluate:
-            began = time.perf_counter()
             progress.report("evaluating", 0, header.n_images or 10_000)
+            examiner.wait()
+            began = time.perf_counter()
             report |= examiner.evaluate(folder.model, header, progress)
             report["seconds"]["evaluate"] = time.perf_counter() - began
         return {"id": id_, "report": report}
     except WeightcastError as error:
         return {"id": id_, "error": {"kind": type(error).__name__, "detail": str(error)}}
+    except OSError as error:
+        return {"id": id_, "error": {"kind": type(error).__name__, "detail": str(error.strerror)}}
     except MemoryError:
         return {"id": id_, "error": {"kind": "MemoryError", "detail": "out of memory"}}
 
@@ -118,11 +137,26 @@ def write(line: dict[str, Any]) -> None:
 def main() -> None:
     """Serve orders until standard input closes; arguments: cache folder, architecture or `-`."""
     cache, architecture = sys.argv[1:]
+    orders = _orders()
     examiner = Examiner(Path(cache))
     if architecture != "-":
         examiner.prepare(architecture)
-    for line in sys.stdin:
-        write(handle(json.loads(line), examiner))
+    for order in orders:
+        write(handle(order, examiner))
+
+
+def _orders() -> Iterator[dict[str, Any]]:
+    """Read orders in a thread, so that the end of the receiver is noticed in mid-work."""
+    lines: queue.Queue[bytes] = queue.Queue()
+
+    def read() -> None:
+        with os.fdopen(os.dup(0), "rb") as file:
+            for line in file:
+                lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return (json.loads(lines.get()) for _ in itertools.count())
 
 
 if __name__ == "__main__":

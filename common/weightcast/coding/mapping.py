@@ -186,7 +186,7 @@ def encode_block(
         block,
         magnitudes,
         np.float32(large[0]).view(np.uint32) if large else kernels.ONE_CLASS,
-        last_tie - at,
+        min(last_tie - at, n - 1),  # the padding is in no class
         _forward(small),
         _forward(large or small),
         (r_small, r_large),

@@ -57,6 +57,14 @@ def load(cache: Path, split: str) -> Split:
     return Split(_load(cache, f"{split}-images"), _load(cache, f"{split}-labels"))
 
 
+def ensure(cache: Path, report: Report) -> None:
+    """Fetch CIFAR-10 unless the test images, which is all that an evaluation needs, are there."""
+    try:
+        load(cache, "test")
+    except DataError:
+        fetch(cache, report)
+
+
 def is_there(cache: Path) -> bool:
     """Return whether all four arrays are in the cache, verified."""
     try:
@@ -205,7 +213,7 @@ def _load(cache: Path, name: str) -> Bytes:
         values = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"CIFAR-10 is not in '{cache}'; `client data` fetches it") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, EOFError, OSError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from None
     found: Bytes = values
     _verify(name, found, f"'{path}'")

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from weightcast.errors import ParameterError
+
 
 class Block(nn.Module):
     """Basic block: two 3x3 convolutions with batch norm, and a shortcut.
@@ -49,10 +51,15 @@ class ResNet18(nn.Module):
 
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016, with the stem for
     small images of its section 4.2.
+
+    Args:
+        dropout: probability, 0 .. 1, that a value is dropped in training after each of `conv1` (its
+            rectifier included) to `layer4`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = nn.Sequential(Block(64, 64, 1), Block(64, 64, 1))
@@ -61,9 +68,41 @@ class ResNet18(nn.Module):
         self.layer4 = nn.Sequential(Block(256, 512, 2), Block(512, 512, 1))
         self.linear = nn.Linear(512, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (n, 3, 32, 32) to logits (n, 10)."""
+    def forward(self, x: Tensor, chance: torch.Generator | None = None) -> Tensor:
+        """Map normalised images (n, 3, 32, 32) to logits (n, 10).
+
+        Args:
+            x: the images.
+            chance: what dropout draws from; needed only in training with dropout.
+        """
         x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self._dropped(x, chance)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = self._dropped(layer(x), chance)
         logits: Tensor = self.linear(torch.mean(x, (2, 3)))
         return logits
+
+    def _dropped(self, x: Tensor, chance: torch.Generator | None) -> Tensor:
+        if not (self.training and self.dropout):
+            return x
+        if chance is None:
+            raise ParameterError("dropout needs a generator in training, got None")
+        return dropped(x, self.dropout, chance)
+
+
+def dropped(x: Tensor, p: float, chance: torch.Generator) -> Tensor:
+    """Set each value to 0 with probability p, to within 2**-16, and divide the others by 1 - p.
+
+    A 64-bit draw serves four values: less than half the time of `torch.Tensor.bernoulli_`.
+
+    Args:
+        x: any shape, without gaps in memory.
+        p: 0 .. 1, 1 excluded.
+        chance: what is drawn from.
+
+    Source: Srivastava et al., "Dropout", JMLR 15, 2014, in the scaling of its section 10.
+    """
+    n = x.numel()
+    draws = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None, generator=chance)
+    uniform = draws.view(torch.int16)[:n].as_strided(x.size(), x.stride())
+    return torch.where(uniform < round(p * 2**16) - 2**15, 0.0, x / (1 - p))

@@ -78,6 +78,11 @@ class SideWriter:
         return lengths
 
 
+def _compressed_at_most(n_bytes: int) -> int:
+    """Return the longest that zstandard makes of ``n_bytes`` (ZSTD_COMPRESSBOUND of its zstd.h)."""
+    return n_bytes + n_bytes // 256 + 64
+
+
 def _carried(tensor: Tensor) -> Tensor:
     return Tensor(f"carried/{tensor.name}", tensor.dtype, tensor.shape)
 
@@ -149,10 +154,11 @@ class SideReader:
         wanted = [*self._transmission.scheme.side_names]
         lengths = {}
         for tensor, name in zip(found, wanted, strict=False):
-            whole = name not in COMPRESSED and tensor.shape != (self._n_bytes,)
-            if tensor.name != name or tensor.dtype != "U8" or len(tensor.shape) != 1 or whole:
-                raise FormatError(f"expected '{name}' for {self._n_bytes} bytes, got {tensor}")
-            lengths[name] = tensor.n_bytes
+            n, whole = tensor.n_bytes, self._n_bytes
+            fits = n <= _compressed_at_most(whole) if name in COMPRESSED else n == whole
+            if (tensor.name, tensor.dtype, tensor.shape) != (name, "U8", (n,)) or not fits:
+                raise FormatError(f"expected '{name}' for {whole} bytes, got {tensor}")
+            lengths[name] = n
         carried = list(map(_carried, self._transmission.layout.carried))
         # Tensors without bytes share an offset, so the order among them is free.
         if len(found) < len(wanted) or set(found[len(wanted) :]) != set(carried):
@@ -172,10 +178,12 @@ class SideReader:
         inflate = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj()
         buffer = bytearray()
         left = self._n_bytes
+        fed = 0
         try:
             # 64 bytes hold at most a few blocks of 128 kB, whatever the sender made of them.
-            for at in range(0, len(compressed), 64):
-                buffer += inflate.decompress(compressed[at : at + 64])
+            while fed < len(compressed):
+                buffer += inflate.decompress(compressed[fed : fed + 64])
+                fed += 64
                 while buffer and left and len(buffer) >= min(piece, left):
                     n = min(piece, left)
                     yield np.frombuffer(bytes(buffer[:n]), np.uint8)
@@ -185,7 +193,7 @@ class SideReader:
                     break
         except zstandard.ZstdError as error:
             raise FormatError(f"side information: '{name}' is not zstandard: {error}") from None
-        rest = len(compressed) - at - 64 > 0 or inflate.unused_data
+        rest = fed < len(compressed) or inflate.unused_data
         if left or buffer or rest or not inflate.eof:
             raise FormatError(
                 f"side information: '{name}' must have {self._n_bytes} bytes unpacked"

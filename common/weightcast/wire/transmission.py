@@ -1,5 +1,6 @@
 """A checked header: the objects it names, and whether all its numbers agree."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from weightcast.channels import Channel
 from weightcast.coding import SCHEMES, Scheme
 from weightcast.errors import FormatError
 from weightcast.learning.weights import Layout
+from weightcast.ledger import Ledger
 from weightcast.registry import build, params_of
 from weightcast.wire.header import Header, entries
 
@@ -52,6 +54,29 @@ def announce(
         n_symbols=scheme.n_symbols(plan),
         evaluate=evaluate,
         n_images=n_images,
+    )
+
+
+def ledger_of(
+    header: Header, plane_bytes: Mapping[str, int], side_bytes: int, capacity: float
+) -> Ledger:
+    """Return what a transmission costs.
+
+    Args:
+        header: of the transmission.
+        plane_bytes: of each bit plane, as sent.
+        side_bytes: of the whole body of side information.
+        capacity: of the channel, in bits per use.
+    """
+    carried = sum(tensor.n_bytes for tensor in header.carried_tensors)
+    index = side_bytes - sum(plane_bytes.values()) - carried
+    return Ledger(
+        n_weights=header.n_weights,
+        n_symbols=header.n_symbols,
+        side_bits={name: 8 * length for name, length in plane_bytes.items()},
+        carried_bits=8 * carried,
+        header_bits=8 * (len(header.to_bytes()) + index),
+        capacity=capacity,
     )
 
 

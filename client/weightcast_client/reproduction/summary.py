@@ -1,0 +1,91 @@
+"""From rows of results to means, intervals and cliffs."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weightcast.intervals import mean_and_interval
+from weightcast_client.reproduction.paper import CHANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """All draws of one scheme at one std.
+
+    Args:
+        accuracies: in %, one per draw.
+        clean: accuracy of the model before it is sent, in %.
+        all_in: all-in uses per weight.
+        uses: uses per weight as the paper counts.
+    """
+
+    accuracies: tuple[float, ...]
+    clean: float
+    all_in: float
+    uses: float
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy in %."""
+        return mean_and_interval(self.accuracies)[0]
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the mean; nan for one draw."""
+        mean, _, high = mean_and_interval(self.accuracies)
+        return high - mean
+
+    def __str__(self) -> str:
+        """Return mean and interval in %."""
+        spread = "" if math.isnan(self.half_width) else f" ± {self.half_width:.2f}"
+        return f"{self.mean:.2f}{spread}"
+
+
+Curve = Mapping[float, Point]
+"""Points by std."""
+
+
+def curves(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
+    """Return the curve of each (model, scheme), stds rising."""
+    draws: dict[tuple[str, str], dict[float, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        curve = draws.setdefault((row["model"], row["scheme"]), {})
+        curve.setdefault(row["channel_params"]["std"], []).append(row)
+    return {
+        name: {std: _point(curve[std]) for std in sorted(curve)} for name, curve in draws.items()
+    }
+
+
+def _point(rows: Sequence[Mapping[str, Any]]) -> Point:
+    first = rows[0]
+    return Point(
+        accuracies=tuple(row["accuracy"] for row in rows),
+        clean=first["clean_accuracy"],
+        all_in=first["all_in_uses_per_weight"],
+        uses=first["uses_per_weight"],
+    )
+
+
+def cliff(stds: Sequence[float], accuracies: Sequence[float], clean: float) -> float:
+    """Return the std at which the accuracy is half of the way from clean to chance.
+
+    Args:
+        stds: rising.
+        accuracies: in %, one per std.
+        clean: in %.
+
+    Returns:
+        Interpolated in a line over log std between the two stds around the first fall below half;
+        nan if there is none.
+
+    >>> round(cliff([0.01, 0.1], [95.0, 5.0], 90.0), 4)
+    0.0316
+    """
+    half = (clean + CHANCE) / 2
+    for i in range(1, len(stds)):
+        before, after = accuracies[i - 1], accuracies[i]
+        if before >= half > after:
+            share = (before - half) / (before - after)
+            return math.exp((1 - share) * math.log(stds[i - 1]) + share * math.log(stds[i]))
+    return math.nan

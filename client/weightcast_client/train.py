@@ -1,0 +1,215 @@
+"""The command `client train`: from images to a model with its card."""
+
+import dataclasses
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weightcast.learning.recipes import RECIPES, SETTINGS
+from weightcast.registry import lookup
+from weightcast_client.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from weightcast.learning.data import Split
+    from weightcast.learning.training import Training
+    from weightcast.learning.training_folder import Machine, Order, TrainingFolder
+
+    Indices = npt.NDArray[np.int64]
+
+ARCHITECTURE = "resnet18-cifar10"
+N_IMAGES = 50_000
+
+
+def train(
+    setting: Annotated[str, typer.Argument(help=f"One of: {', '.join(SETTINGS)}.")],
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "paper",
+    epochs: Annotated[int | None, typer.Option(help="Instead of those of the recipe.")] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(help="Training images held back to choose the epoch; 0: the last epoch."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=1, max=N_IMAGES, help="Only the first N training images.")
+    ] = N_IMAGES,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; on a busy machine one may be the fastest.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; by default runs/SETTING-RECIPE-SEED.")
+    ] = None,
+) -> None:
+    """Train ResNet-18 on CIFAR-10 in one of the four settings of the paper.
+
+    The same command goes on where an interrupted training stopped, with the same result to the bit.
+
+    Examples:
+
+      client train l2 --recipe fast
+
+      client train dropout --validation 5000 --seed 1
+    """
+    chosen = lookup(RECIPES, recipe, "recipe")
+    chosen_setting = lookup(SETTINGS, setting, "setting")
+    chosen = dataclasses.replace(
+        chosen,
+        epochs=chosen.epochs if epochs is None else epochs,
+        validation=chosen.validation if validation is None else validation,
+    )
+
+    from weightcast.learning.training_folder import Order, TrainingFolder
+
+    order = Order(
+        architecture=ARCHITECTURE,
+        setting_name=setting,
+        setting=chosen_setting,
+        recipe_name=recipe,
+        recipe=chosen,
+        seed=seed,
+        n_images=limit,
+    )
+    path = out or Path("runs") / f"{setting}-{recipe}-{seed}"
+    folder = TrainingFolder(path, order)
+    if folder.is_done:
+        typer.echo(f"the training in {path} is done: {_result(folder.card())}", err=True)
+        return
+
+    from weightcast.learning import data
+
+    cache = Settings().cache
+    train_into(folder, order, data.load(cache, "train"), data.load(cache, "test"), threads)
+    typer.echo(f"{path}: {_result(folder.card())}", err=True)
+
+
+def train_into(
+    folder: "TrainingFolder",
+    order: "Order",
+    images: "Split",
+    test: "Split",
+    threads: int | None = None,
+) -> None:
+    """Do what is left of a training, evaluate the model once on the test images, write its card.
+
+    Args:
+        folder: of the training.
+        order: what is trained.
+        images: at least as many as the order says; the first of them are used.
+        test: images that nothing is chosen by.
+        threads: of torch; by default those of the checkpoint or, at the beginning, all.
+    """
+    import torch
+
+    from weightcast.learning.checkpoint import shipped
+    from weightcast.learning.evaluation import Evaluator
+    from weightcast_client.screen import Screen
+
+    machine = folder.machine(_here(), threads)
+    torch.set_num_threads(machine.threads)
+    training = _training(order, images, machine)
+    folder.restore_into(training)
+    _do_epochs(training, folder, order, machine)
+    tensors = shipped(training.chosen())
+    with Screen() as screen:
+        evaluator = Evaluator(order.architecture, test.images, test.labels, "float32")
+        evaluation = evaluator.evaluate(tensors, screen.bar("test images"))
+    found = {
+        "chosen_epoch": training.chosen_epoch,
+        "test_images": evaluation.n_images,
+        "test_correct_float32": evaluation.correct,
+        "trained_by": trained_by(),
+        "seconds": round(sum(row["seconds"] for row in training.rows), 1),
+    }
+    folder.finish(tensors, found | dataclasses.asdict(machine))
+
+
+def _here() -> "Machine":
+    import torch
+
+    from weightcast.learning.evaluation import best_arithmetic
+    from weightcast.learning.training_folder import Machine
+
+    # Training is on the CPU even where evaluation is not: elsewhere it would not repeat to the bit.
+    is_bfloat16 = best_arithmetic() == "bfloat16"
+    return Machine("bfloat16" if is_bfloat16 else "float32", torch.get_num_threads())
+
+
+def _training(order: "Order", images: "Split", machine: "Machine") -> "Training":
+    from weightcast.learning.augmentation import split
+    from weightcast.learning.resnet import ResNet18
+    from weightcast.learning.training import Training, initialised
+
+    kept, held_back = split(order.n_images, order.recipe.validation)
+    return Training(
+        initialised(lambda: ResNet18(order.setting.dropout), order.seed),
+        order.setting,
+        order.recipe,
+        order.seed,
+        images.images[kept],
+        images.labels[kept],
+        machine.arithmetic,
+        _validation(order, images, held_back, machine) if len(held_back) else None,
+    )
+
+
+def _validation(
+    order: "Order", images: "Split", held_back: "Indices", machine: "Machine"
+) -> Callable[[Mapping[str, "Tensor"]], float]:
+    """Return a function from a state_dict to its accuracy, in %, on the images held back."""
+    from weightcast.learning.evaluation import Evaluator
+
+    evaluator = Evaluator(
+        order.architecture, images.images[held_back], images.labels[held_back], machine.arithmetic
+    )
+
+    def validate(tensors: Mapping[str, "Tensor"]) -> float:
+        evaluation = evaluator.evaluate(tensors)
+        return 100 * evaluation.correct / evaluation.n_images
+
+    return validate
+
+
+def _do_epochs(
+    training: "Training", folder: "TrainingFolder", order: "Order", machine: "Machine"
+) -> None:
+    """Do the epochs that are left; after each, save checkpoint, curves and figure."""
+    from weightcast_client.curves import draw
+    from weightcast_client.training_screen import TrainingScreen
+
+    title = f"{order.model_name}, {order.recipe_name} recipe, seed {order.seed}"
+    with TrainingScreen(order.recipe.epochs, len(training.rows)) as screen:
+        while not training.is_done:
+            screen.start(len(training.rows) + 1)
+            row = training.do_epoch(screen.report)
+            folder.save(training, machine)
+            draw(training.rows, title, folder.curves_path.with_suffix(".svg"))
+            screen.end(row)
+
+
+def _result(card: Mapping[str, Any]) -> str:
+    accuracy = 100 * card["test_correct_float32"] / card["test_images"]
+    return f"test accuracy {accuracy:.2f} %, epoch {card['chosen_epoch']} of {card['epochs']}"
+
+
+def trained_by() -> str:
+    """Return the version of weightcast and, in a git checkout, its commit."""
+    import weightcast
+
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return f"weightcast {weightcast.__version__}"
+    return f"weightcast {weightcast.__version__}, commit {done.stdout.strip()}"

@@ -1,0 +1,115 @@
+"""Order, flips and crops of the training images, each epoch from its own generators."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from weightcast.learning.evaluation import normalised
+from weightcast.learning.recipes import Recipe
+
+
+def generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
+    """Return the generator of one purpose in one epoch, independent of all others.
+
+    Any epoch can so be done again, in any process, without the epochs before it.
+    """
+    text = f"{seed} {epoch} {purpose}"
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+    return torch.Generator().manual_seed(key)
+
+
+def split(n: int, n_validation: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the sorted indices of the training and of the validation images among n.
+
+    The validation images are the first of a fixed permutation: the same for every seed, setting
+    and recipe, and a smaller validation set is part of a larger one.
+    """
+    chosen = torch.randperm(n, generator=generator(0, 0, "validation"))[:n_validation].numpy()
+    is_validation = np.zeros(n, bool)
+    is_validation[chosen] = True
+    return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+class Batches:
+    """The training images of any epoch, augmented, in batches.
+
+    Args:
+        recipe: says how.
+        seed: of the training.
+        images: uint8, shape (n, 32, 32, 3).
+        labels: uint8, shape (n,).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.uint8],
+    ) -> None:
+        p = recipe.crop_padding
+        self._padded = np.pad(images, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")
+        self._labels = torch.from_numpy(labels).long()
+        self._recipe, self._seed = recipe, seed
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch; the last may be smaller."""
+        return -(-len(self._labels) // self._recipe.batch)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs, float32, shape (batch, 3, 32, 32), and labels, int64, shape (batch,).
+
+        Args:
+            epoch: 1, 2, ...
+        """
+        n = len(self._labels)
+        chance = generator(self._seed, epoch, "order")
+        order = torch.randperm(n, generator=chance).numpy()
+        n_offsets = 2 * self._recipe.crop_padding + 1
+        offsets = torch.randint(0, n_offsets, (n, 2), generator=chance).numpy()
+        is_flipped = self._flips(epoch)
+        for start in range(0, n, self._recipe.batch):
+            i = order[start : start + self._recipe.batch]
+            yield normalised(crops(self._padded, i, offsets[i], is_flipped[i])), self._labels[i]
+
+    def _flips(self, epoch: int) -> npt.NDArray[np.bool_]:
+        """Return which images are flipped in an epoch, shape (n,).
+
+        Source of `alternating`: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024,
+        section 3.6.
+        """
+        is_random = self._recipe.flips == "random"
+        chance = generator(self._seed, epoch if is_random else 0, "flips")
+        sides = torch.randint(0, 2, (len(self._labels),), generator=chance).numpy()
+        is_flipped: npt.NDArray[np.bool_] = (sides + (0 if is_random else epoch)) % 2 == 1
+        return is_flipped
+
+
+def crops(
+    padded: npt.NDArray[np.uint8],
+    chosen: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    is_flipped: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint8]:
+    """Cut an image of 32 x 32 pixels out of each chosen padded image and mirror some of them.
+
+    Args:
+        padded: shape (n, 32 + 2p, 32 + 2p, 3).
+        chosen: indices of images, shape (k,).
+        offsets: row and column of the upper left corner, each 0 .. 2p, shape (k, 2).
+        is_flipped: whether left and right change places, shape (k,).
+
+    Returns:
+        Shape (k, 32, 32, 3).
+    """
+    pixels = np.arange(32)
+    rows = offsets[:, :1] + pixels
+    columns = offsets[:, 1:] + np.where(is_flipped[:, None], pixels[::-1], pixels)
+    cut: npt.NDArray[np.uint8] = padded[
+        chosen[:, None, None], rows[:, :, None], columns[:, None, :]
+    ]
+    return cut

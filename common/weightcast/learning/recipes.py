@@ -1,0 +1,138 @@
+"""What a model can be trained with: the four settings of the paper and two recipes.
+
+Source: the project's reference paper, sections 3.2 (settings) and 4.1 (hyper-parameters).
+"""
+
+import math
+from dataclasses import dataclass
+
+from weightcast.errors import ParameterError
+
+FLIPS = ("random", "alternating")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How a training is regularised.
+
+    Args:
+        description: one line for people.
+        l1: adds ``l1 * sum |p|`` over all parameters p to the loss.
+        l2: weight decay: adds ``l2 / 2 * sum p**2`` over all parameters p to the loss.
+        dropout: probability that a value is dropped, 0 .. 1.
+    """
+
+    description: str
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+
+
+SETTINGS: dict[str, Setting] = {
+    "none": Setting(description="no regularisation, no dropout"),
+    "l1": Setting(description="l1 penalty 5e-6 on all parameters, no dropout", l1=5e-6),
+    "l2": Setting(description="weight decay 5e-4 on all parameters, no dropout", l2=5e-4),
+    "dropout": Setting(
+        description="dropout that keeps 0.8 after the stem and each of the four stages, no penalty",
+        dropout=0.2,
+    ),
+}
+"""Paper, section 4.1; why "p = 0.8" is read as the probability to keep: `docs/training.md`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a model is trained, whatever the setting.
+
+    Args:
+        epochs: passes over the training images, at least 1.
+        batch: images per step, at least 1.
+        peak_rate: the highest learning rate.
+        momentum: of stochastic gradient descent, 0 .. 1.
+        nesterov: whether the momentum looks ahead.
+        warm_up: share of the steps in which the rate rises from 0 to its peak, 0 .. 1, excluded.
+        flips: `random`, or `alternating`: a random side first, then the sides in turn.
+        crop_padding: pixels by which an image is reflected outwards before a crop, 0 .. 31.
+        validation: images held back from the training images to choose the best epoch; with 0 the
+            last epoch is taken.
+    """
+
+    epochs: int
+    batch: int
+    peak_rate: float
+    momentum: float
+    nesterov: bool
+    warm_up: float
+    flips: str
+    crop_padding: int
+    validation: int
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ParameterError(f"epochs must be at least 1, got {self.epochs}")
+        if self.batch < 1:
+            raise ParameterError(f"batch must be at least 1, got {self.batch}")
+        if not 0 <= self.warm_up < 1:
+            raise ParameterError(f"warm_up must be in 0 .. 1, 1 excluded, got {self.warm_up}")
+        if self.flips not in FLIPS:
+            raise ParameterError(f"flips must be one of {', '.join(FLIPS)}, got '{self.flips}'")
+        if not 0 <= self.crop_padding < 32:
+            raise ParameterError(f"crop_padding must be in 0 .. 31, got {self.crop_padding}")
+        if self.validation < 0:
+            raise ParameterError(f"validation must be at least 0, got {self.validation}")
+
+    def describe(self) -> str:
+        """Return the recipe in words."""
+        momentum = f"{'Nesterov ' if self.nesterov else ''}momentum {self.momentum:g}"
+        rise = (
+            f"in a line from 0 over {self.warm_up:.0%} of the steps, then " if self.warm_up else ""
+        )
+        crops = f" and crops padded by {self.crop_padding} pixels" if self.crop_padding else ""
+        choice = "best epoch by validation" if self.validation else "last epoch"
+        return (
+            f"{self.epochs} epochs, batch {self.batch}, SGD with {momentum}, rate {rise}"
+            f"in a cosine from {self.peak_rate:g} to 0; {self.flips} horizontal flips{crops}; "
+            f"{choice}"
+        )
+
+    def rate(self, step: int, n_steps: int) -> float:
+        r"""Return the learning rate of step 0 .. n_steps - 1: up in a line, down in a cosine to 0.
+
+        With :math:`t` = (step + 1) / n_steps and the warm-up :math:`w` it is the peak times
+        :math:`t / w` up to :math:`w` and :math:`(1 + \cos(\pi (t - w) / (1 - w))) / 2` after it.
+
+        Source: Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR
+        2017, eq. 5 (one period); the one cycle is that of Smith & Topin, "Super-convergence", 2019.
+        """
+        t = (step + 1) / n_steps
+        if t < self.warm_up:
+            return self.peak_rate * t / self.warm_up
+        t = (t - self.warm_up) / (1 - self.warm_up)
+        return self.peak_rate * (1 + math.cos(math.pi * t)) / 2
+
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(
+        epochs=350,
+        batch=128,
+        peak_rate=0.1,
+        momentum=0.9,
+        nesterov=False,
+        warm_up=0.0,
+        flips="random",
+        crop_padding=0,
+        validation=5_000,
+    ),
+    "fast": Recipe(
+        epochs=25,
+        batch=128,
+        peak_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        warm_up=0.1,
+        flips="alternating",
+        crop_padding=4,
+        validation=0,
+    ),
+}
+"""`paper`: section 4.1, which names no schedule. `fast`: the project's own, for a CPU."""

@@ -1,0 +1,202 @@
+"""The command `client`: one line and the right exit code for whatever cannot be done."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from weightcast.channels import CHANNELS
+from weightcast.coding import SCHEMES
+from weightcast.learning import zoo
+from weightcast_client.cli import app as client_app
+from weightcast_link.cli import app as link_app
+from weightcast_server.cli import app as server_app
+from weightcast_web.command import run
+from weightcast_web.sockets import bind, url_of
+
+
+class Ran(NamedTuple):
+    code: Any
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a command in this process: (words, app)."""
+
+    def ran(*words: str, app: Any = client_app) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["command", *words])
+        with pytest.raises(SystemExit) as left:
+            run(app)
+        return Ran(left.value.code, *capfd.readouterr())
+
+    return ran
+
+
+def is_one_line(ran: Ran, code: int, says: str) -> bool:
+    assert (ran.code, ran.out) == (code, ""), ran
+    assert ran.err.startswith("error: ") and ran.err.count("\n") == 1, ran.err
+    assert says in ran.err
+    return True
+
+
+KNOWN_SCHEMES = ", ".join(sorted(SCHEMES))
+SEND = ("send", "--no-evaluate", "--json")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "channel 'awgn' needs the param 'std'"),
+        (("--std=-0.1",), "std must be in 0 .. 1e+06, got -0.1"),
+        (("--std=nan",), "std must be in 0 .. 1e+06, got nan"),
+        (("--std=inf",), "std must be in 0 .. 1e+06, got inf"),
+        (("--std=loud",), "'--std': "),
+        (("--std=0.1", "--scheme=adaptve"), "no scheme 'adaptve'; known: " + KNOWN_SCHEMES),
+        (("--std=0.1", "--channel=fog"), "no channel 'fog'; known: " + ", ".join(sorted(CHANNELS))),
+        (("--std=0.1", "--model=nothing"), "the shipped: " + zoo.DEFAULT_MODEL),
+        (("--std=0.1", "--model=/"), "no model '/'"),
+        (("--std=0.1", "--set=r_large=0"), "r_large must be in 1 .. 1000, got 0"),
+        (("--std=0.1", "--set=r_large=many"), "'r_large' must be an integer, got 'many'"),
+        (("--std=0.1", "--set=rlarge=2"), "has no param 'rlarge'; known: "),
+        (("--std=0.1", "--set=r_large"), "expected key=value, got 'r_large'"),
+        (("--channel=noiseless", "--std=0.1"), "channel 'noiseless' has no param 'std'"),
+        (("--std=0.1", "--seed=-1"), "seed must be in 0 .. 2**64 - 1, got -1"),
+        (("--std=0.1", f"--seed={2**64}"), "seed must be in 0 .. 2**64 - 1"),
+        (("--std=0.1", "--repeat=0"), "'--repeat': "),
+        (("--std=0.1", "--limit=10001"), "'--limit': "),
+        (("--std=0.1", "--include=["), "pattern"),
+        (("--std=0.1", "--sdt=1"), "--sdt"),
+        (("--std=0.1", "--link=localhost:1"), "no receiver at localhost:1"),
+        (("--std=0.1", "--link=http://[::1"), "is not a URL"),
+    ],
+)  # fmt: skip
+def test_bad_use_of_send_is_told_in_one_line(words: Any, says: str, call: Any) -> None:
+    assert is_one_line(call(*SEND, *words), 2, says)
+
+
+def test_more_large_weights_than_weights_are_refused(call: Any, small_path: Path) -> None:
+    ran = call(*SEND, "--std=0.1", f"--model={small_path}", "--set=n_large=1001")
+    assert is_one_line(ran, 2, "n_large must be at most the number of weights 1000, got 1001")
+
+
+def test_a_weight_that_is_not_a_number_is_refused(call: Any, tmp_path: Path) -> None:
+    weights = np.ones((10, 10), np.float32)
+    weights[3, 4] = np.nan
+    save_file({"w": weights}, tmp_path / "model.safetensors")
+    ran = call(*SEND, "--std=0.1", f"--model={tmp_path / 'model.safetensors'}")
+    assert is_one_line(ran, 2, "weight 34 is nan; weights must be finite")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 a pickle perhaps", b"\xff" * 100])
+def test_a_file_that_is_not_safetensors_is_refused(
+    content: bytes, call: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.pt"
+    file.write_bytes(content)
+    ran = call(*SEND, "--std=0.1", f"--model={file}")
+    assert is_one_line(ran, 2, f"'{file}' is not a safetensors file")
+
+
+def test_a_model_that_cannot_be_evaluated_is_refused_before_anything_starts(
+    call: Any, small_path: Path
+) -> None:
+    ran = call("send", "--std=0.1", f"--model={small_path}")
+    assert is_one_line(ran, 2, "send it with --no-evaluate")
+
+
+@pytest.mark.parametrize("option", ["--link", "--receiver"])
+def test_an_absent_service_is_told_with_its_address(option: str, call: Any) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        url = url_of(listener)
+    ran = call(*SEND, "--std=0.1", f"{option}={url}")
+    assert is_one_line(ran, 2, "no receiver at http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("app", [link_app, server_app], ids=["link", "server"])
+def test_a_port_that_is_taken_or_none_is_refused(app: Any, call: Any, tmp_path: Path) -> None:
+    words = ("run", f"--data={tmp_path}") if app is server_app else ()
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        ran = call(*words, f"--port={port}", app=app)
+        assert is_one_line(ran, 2, f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert is_one_line(call(*words, "--port=70000", app=app), 2, "cannot listen on 127.0.0.1:70000")
+    assert is_one_line(call(*words, "--host=8.8.8.8", app=app), 2, "cannot listen on 8.8.8.8:")
+    assert is_one_line(call(*words, "--attached=99", app=app), 2, "descriptor 99 is not a socket")
+
+
+def test_a_setting_that_cannot_be_read_is_told_in_one_line(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHTCAST_CLIENT_TRIES", "often")
+    assert is_one_line(call(*SEND, "--std=0.1"), 2, "tries")
+
+
+def test_without_a_command_the_help_is_shown(call: Any) -> None:
+    ran = call()
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.count("\n") > 10
+    assert "error" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--help",), ["send", "schemes", "channels", "models", "data"]),
+        (("send", "--help"), ["--std", "--scheme", "--json"]),
+        (("schemes",), list(SCHEMES)),
+        (("channels",), list(CHANNELS)),
+        (("models",), list(zoo.models())),
+    ],
+)
+def test_what_there_is_is_listed_without_loading_torch(words: Any, names: list[str]) -> None:
+    code = (
+        "import sys; from weightcast_client.cli import app;"
+        f"app({list(words)!r}, standalone_mode=False);"
+        "assert not {'torch', 'sqlalchemy', 'fastapi'} & set(sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"COLUMNS": "200"}
+    )
+    assert ran.returncode == 0, ran.stderr
+    for name in names:
+        assert name in ran.stdout
+
+
+def test_a_model_is_sent_by_services_of_ones_own(call: Any, small_path: Path) -> None:
+    ran = call(*SEND, "--std=0.1", f"--model={small_path}", "--repeat=2")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.count("\n") == 1
+    result = json.loads(ran.out)
+    assert result["n_weights"] == 1000
+    assert result["accuracy"] is None
+    assert len(result["transmissions"]) == 2
+
+
+def test_a_receiver_elsewhere_gets_a_link_of_ones_own(
+    call: Any, running: Any, small_path: Path, tmp_path: Path
+) -> None:
+    with running(tmp_path) as (_, url):
+        ran = call(*SEND, "--std=0.1", f"--receiver={url}", f"--model={small_path}")
+        assert (ran.code, ran.err) == (0, "")
+        id_ = json.loads(ran.out)["transmission"]
+        assert (tmp_path / "transmissions" / id_ / "model.safetensors").exists()
+
+
+def test_a_result_for_people_names_what_was_sent(call: Any, small_path: Path) -> None:
+    ran = call("send", "--no-evaluate", "--std=0.25", f"--model={small_path}")
+    assert ran.code == 0
+    for text in (
+        "small.safetensors by adaptive-redundancy over",
+        "0.25",
+        "1,000",
+        "weight MSE",
+    ):
+        assert text in ran.out

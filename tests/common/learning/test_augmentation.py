@@ -1,0 +1,110 @@
+import dataclasses
+
+import numpy as np
+import torch
+
+from weightcast.learning.augmentation import Batches, crops, generator, split
+from weightcast.learning.evaluation import normalised
+from weightcast.learning.recipes import RECIPES
+
+RNG = np.random.Generator(np.random.Philox(5))
+IMAGES = RNG.integers(0, 256, (50, 32, 32, 3), np.uint8)
+NUMBERS = np.arange(50, dtype=np.uint8)
+"""Labels that tell the images apart."""
+
+PLAIN = dataclasses.replace(RECIPES["paper"], batch=16)
+FAST = dataclasses.replace(RECIPES["fast"], batch=16)
+
+
+def epoch(recipe: object, number: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return inputs and labels of an epoch in the order of the labels."""
+    x, labels = zip(*Batches(recipe, seed, IMAGES, NUMBERS).epoch(number), strict=True)
+    order = torch.cat(labels).argsort()
+    return torch.cat(x)[order], torch.cat(labels)[order]
+
+
+def is_flipped(recipe: object, number: int) -> torch.Tensor:
+    x, _ = epoch(recipe, number)
+    straight = normalised(IMAGES)
+    flipped = (x == straight.flip(3)).flatten(1).all(1)
+    assert torch.equal(~flipped, (x == straight).flatten(1).all(1))
+    return flipped
+
+
+def test_an_epoch_has_every_image_once_in_batches() -> None:
+    batches = Batches(FAST, 0, IMAGES, NUMBERS)
+    sizes = [len(labels) for _, labels in batches.epoch(1)]
+    assert sizes == [16, 16, 16, 2]
+    assert len(batches) == 4
+    assert epoch(FAST, 1)[1].tolist() == list(range(50))
+
+
+def test_an_epoch_depends_on_its_number_and_the_seed_alone() -> None:
+    batches = Batches(FAST, 7, IMAGES, NUMBERS)
+    first = [labels.tolist() for _, labels in batches.epoch(3)]
+    list(batches.epoch(1))
+    assert [labels.tolist() for _, labels in batches.epoch(3)] == first
+    assert torch.equal(epoch(FAST, 3, 7)[0], epoch(FAST, 3, 7)[0])
+    for number, seed in ((4, 7), (3, 8)):
+        other = Batches(FAST, seed, IMAGES, NUMBERS)
+        assert [labels.tolist() for _, labels in other.epoch(number)] != first
+
+
+def test_random_flips_mirror_half_of_the_images_and_others_each_epoch() -> None:
+    first, second = is_flipped(PLAIN, 1), is_flipped(PLAIN, 2)
+    # Binomial of 50 images: five standard errors are 17.7.
+    assert abs(int(first.sum()) - 25) <= 17
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, ~second)
+
+
+def test_alternating_flips_show_the_other_side_in_the_next_epoch() -> None:
+    recipe = dataclasses.replace(FAST, crop_padding=0)
+    first = is_flipped(recipe, 1)
+    assert torch.equal(is_flipped(recipe, 2), ~first)
+    assert torch.equal(is_flipped(recipe, 3), first)
+    assert abs(int(first.sum()) - 25) <= 17
+
+
+def test_crops_are_windows_of_the_padded_image_mirrored_where_asked() -> None:
+    padded = RNG.integers(0, 256, (4, 40, 40, 3), np.uint8)
+    offsets = np.array([[0, 8], [5, 2]])
+    cut = crops(padded, np.array([3, 1]), offsets, np.array([False, True]))
+    assert np.array_equal(cut[0], padded[3, 0:32, 8:40])
+    assert np.array_equal(cut[1], padded[1, 5:37, 2:34][:, ::-1])
+
+
+def test_crops_reach_every_offset_of_the_padding() -> None:
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[0, 16, 16] = 255
+    batches = Batches(
+        dataclasses.replace(RECIPES["paper"], crop_padding=2, flips="alternating"),
+        0,
+        np.repeat(image, 1000, 0),
+        np.zeros(1000, np.uint8),
+    )
+    x = torch.cat([x for x, _ in batches.epoch(1)])
+    places = x[:, 0].flatten(1).argmax(1)
+    rows, columns = places // 32, places % 32
+    assert sorted(set(rows.tolist())) == [14, 15, 16, 17, 18]
+    # A mirrored image has the bright pixel at 31 - 16 instead of 16.
+    assert sorted(set(columns.tolist())) == [13, 14, 15, 16, 17, 18]
+
+
+def test_the_validation_images_are_fixed_held_back_and_nested() -> None:
+    training, validation = split(1000, 100)
+    assert np.array_equal(np.sort(np.r_[training, validation]), np.arange(1000))
+    assert len(validation) == 100
+    assert np.array_equal(split(1000, 100)[1], validation)
+    assert set(split(1000, 50)[1]) < set(validation)
+    assert len(split(1000, 0)[1]) == 0
+
+
+def test_generators_differ_by_seed_epoch_and_purpose() -> None:
+    draws = {
+        int(torch.randint(0, 2**62, (1,), generator=generator(seed, number, purpose)))
+        for seed in (0, 1)
+        for number in (1, 11)
+        for purpose in ("order", "dropout")
+    }
+    assert len(draws) == 8

@@ -1,0 +1,88 @@
+import contextlib
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weightcast.errors import FormatError
+from weightcast.wire.tensors import Tensor, read_index, write_index
+
+
+def file_of(index: Any, n_bytes: int = 0, length: int | None = None) -> bytes:
+    text = index if isinstance(index, bytes) else json.dumps(index).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + bytes(n_bytes)
+
+
+def read(raw: bytes) -> dict[Tensor, int]:
+    return read_index(io.BytesIO(raw), len(raw))
+
+
+def entry(start: int, stop: int, dtype: str = "U8", shape: Any = None) -> dict[str, Any]:
+    return {
+        "dtype": dtype,
+        "shape": [stop - start] if shape is None else shape,
+        "data_offsets": [start, stop],
+    }
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
+
+
+@given(st.dictionaries(names.filter(lambda n: n != "__metadata__"), st.integers(0, 9)))
+def test_an_index_that_was_written_is_read(sizes: dict[str, int]) -> None:
+    tensors = [Tensor(name, "F32", (n, 2)) for name, n in sizes.items()]
+    raw = write_index(tensors) + bytes(8 * sum(sizes.values()))
+    assert len(write_index(tensors)) % 8 == 0
+    assert set(read(raw)) == set(tensors)
+
+
+def test_the_library_reads_what_we_write() -> None:
+    from safetensors.numpy import load
+
+    raw = write_index([Tensor("é", "F32", (2, 1)), Tensor("b", "U8", (3,))]) + bytes(11)
+    assert {name: array.shape for name, array in load(raw).items()} == {"é": (2, 1), "b": (3,)}
+
+
+def test_metadata_is_skipped() -> None:
+    raw = file_of({"__metadata__": {"format": "pt"}, "a": entry(0, 2)}, 2)
+    assert read(raw) == {Tensor("a", "U8", (2,)): len(raw) - 2}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "not the length of an index"),
+        (b"\0" * 7, "not the length of an index"),
+        (file_of({}, length=2**63), "not the length of an index"),
+        (file_of({}, length=3), "not the length of an index"),
+        (file_of(b"{"), "not JSON"),
+        (file_of(b"\xff"), "not JSON"),
+        (file_of(b"[" * 100_000), "not JSON"),
+        (file_of([]), "not a JSON object"),
+        (file_of(b'{"a": 1, "a": 2}'), "a name twice"),
+        (file_of({"a": 1}), "entry of tensor 'a'"),
+        (file_of({"a": entry(0, 2, "U9")}, 2), "type 'U9', which is not known"),
+        (file_of({"a": entry(0, 2, shape=[-2])}, 2), "entry of tensor 'a'"),
+        (file_of({"a": entry(0, 2, shape=[True, 2])}, 2), "entry of tensor 'a'"),
+        (file_of({"a": entry(0, 2, shape=[2.0])}, 2), "entry of tensor 'a'"),
+        (file_of({"a": entry(2, 0, shape=[0])}, 2), "entry of tensor 'a'"),
+        (file_of({"a": entry(0, 2, "F32", [2])}, 2), "overlap, have a gap or differ"),
+        (file_of({"a": entry(0, 2), "b": entry(1, 3)}, 3), "overlap, have a gap or differ"),
+        (file_of({"a": entry(0, 2), "b": entry(3, 4)}, 4), "overlap, have a gap or differ"),
+        (file_of({"a": entry(0, 2)}, 3), "its index describes"),
+        (file_of({"a": entry(0, 2)}, 1), "its index describes"),
+        (file_of({"a": entry(0, 0, shape=[2**40, 2**40, 0])}, 1), "its index describes"),
+    ],
+)
+def test_a_broken_file_is_refused(raw: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        read(raw)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(raw: bytes) -> None:
+    with contextlib.suppress(FormatError):
+        read(raw)

@@ -1,0 +1,102 @@
+"""A sender that is interrupted or killed leaves nothing behind."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weightcast_web.command import INTERRUPTED
+
+
+@contextmanager
+def sending(scratch: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `client send` with a folder of its own for everything temporary."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weightcast_client.cli", "send", "--std=0.1", "--json", *words],
+        env=os.environ | {"TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def services_of(process: subprocess.Popen[str], children: Any) -> list[int]:
+    """Return receiver, link and worker of a sender, as soon as they run."""
+    while True:
+        found: list[int] = children(process.pid)
+        if len(found) == 3 or process.poll() is not None:
+            return found
+
+
+def have_ended(watches: list[int]) -> bool:
+    """Whether these processes end within a while."""
+    ended = all(select.select([watch], [], [], 30)[0] for watch in watches)
+    for watch in watches:
+        os.close(watch)
+    return ended
+
+
+MOMENTS = np.random.Generator(np.random.Philox(2)).uniform(0.3, 4, 5).round(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", MOMENTS)
+def test_an_interrupt_at_any_moment_leaves_no_process_and_no_file(
+    after_s: float, children: Any, tmp_path: Path
+) -> None:
+    with sending(tmp_path, "--no-evaluate", "--repeat=1000") as process:
+        services_of(process, children)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(after_s)
+        services = children(process.pid)
+        watches = [os.pidfd_open(pid) for pid in services]
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 10
+        assert (process.returncode, out, err) == (INTERRUPTED, "", "error: interrupted\n")
+        assert have_ended(watches)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.cifar
+@pytest.mark.slow
+def test_an_interrupt_during_evaluation_leaves_no_process_and_no_file(
+    children: Any, tmp_path: Path
+) -> None:
+    with sending(tmp_path) as process:
+        watches = [os.pidfd_open(pid) for pid in services_of(process, children)]
+        while not list(tmp_path.glob("weightcast-*/transmissions/*/model.safetensors")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (INTERRUPTED, "", "error: interrupted\n")
+        assert have_ended(watches)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sender_that_is_killed_takes_its_services_and_their_files_along(
+    children: Any, small_path: Path, tmp_path: Path
+) -> None:
+    words = ("--no-evaluate", f"--model={small_path}", "--repeat=1000")
+    with sending(tmp_path, *words) as process:
+        watches = [os.pidfd_open(pid) for pid in services_of(process, children)]
+        while not list(tmp_path.glob("weightcast-*/transmissions/*/parts/*")):
+            assert process.poll() is None
+        process.kill()
+        assert have_ended(watches)
+        assert not list(tmp_path.glob("*/transmissions"))

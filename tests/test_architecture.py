@@ -1,0 +1,117 @@
+"""Imports go one way, as `docs/architecture.md` draws them."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "weightcast": ROOT / "common/weightcast",
+    "weightcast_web": ROOT / "common/weightcast_web",
+    "weightcast_link": ROOT / "link/weightcast_link",
+    "weightcast_server": ROOT / "server/weightcast_server",
+    "weightcast_client": ROOT / "client/weightcast_client",
+}
+ALLOWED = {
+    "weightcast": set(),
+    "weightcast_web": {"weightcast"},
+    "weightcast_link": {"weightcast", "weightcast_web"},
+    "weightcast_server": {"weightcast", "weightcast_web"},
+    "weightcast_client": {"weightcast", "weightcast_web"},
+}
+LAYERS = [
+    {"errors", "arrays"},
+    {"units", "randomness", "fused", "registry", "intervals"},
+    {"limits", "ledger"},
+    {"coding", "channels"},
+    {"pipeline", "sweeps"},
+    {"wire", "learning"},
+]
+"""Modules of `weightcast` from the bottom up; one may import its own layer and those below."""
+
+ENVIRONMENT = {"environ", "getenv", "BaseSettings"}
+HEAVY = {"torch", "torchvision"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            yield package, path
+
+
+def imports(path: Path, *, everywhere: bool = True) -> set[str]:
+    """Return the dotted names a file imports, or with ``everywhere`` false those at its top."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if everywhere else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer_of(module: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if module in layer)
+
+
+def test_services_import_the_library_and_never_each_other() -> None:
+    for package, path in modules():
+        used = {name.partition(".")[0] for name in imports(path)} & PACKAGES.keys()
+        assert used <= ALLOWED[package] | {package}, path
+
+
+def test_inside_the_library_imports_go_down() -> None:
+    folder = PACKAGES["weightcast"]
+    for path in folder.rglob("*.py"):
+        name = path.relative_to(folder).parts[0].removesuffix(".py")
+        if name == "__init__":
+            continue
+        for used in imports(path):
+            if used.startswith("weightcast.") and used.count("."):
+                module = used.split(".")[1]
+                if (folder / module).exists() or (folder / f"{module}.py").exists():
+                    assert layer_of(module) <= layer_of(name), f"{path} imports {used}"
+
+
+def test_only_learning_knows_torch() -> None:
+    for package, path in modules():
+        if path.parent.name == "learning":
+            continue
+        heavy = {name for name in imports(path, everywhere=False) if name.split(".")[0] in HEAVY}
+        assert not heavy, path
+        if package in ("weightcast_link", "weightcast_web"):
+            assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
+
+
+def test_only_settings_read_the_environment() -> None:
+    for _, path in modules():
+        names = {
+            node.attr if isinstance(node, ast.Attribute) else node.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute | ast.Name)
+        }
+        assert path.name == "settings.py" or not names & ENVIRONMENT, path
+
+
+def test_nothing_is_unpickled() -> None:
+    for _, path in modules():
+        assert not {name.partition(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib"}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "np.load"):
+                safe = {"weights_only=True", "allow_pickle=False"}
+                assert safe & {ast.unparse(keyword) for keyword in node.keywords}, path
+
+
+@pytest.mark.parametrize(
+    "module", ["weightcast_link.app", "weightcast_link.cli", "weightcast_client.cli"]
+)
+def test_starting_does_not_import_torch(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
