@@ -8,8 +8,7 @@ import re
 import secrets
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
@@ -23,6 +22,7 @@ from weightcast.wire.header import PART_SYMBOLS, Header, parse_header
 from weightcast.wire.side import SideReader
 from weightcast.wire.symbols import parse_symbols
 from weightcast.wire.transmission import Transmission, check
+from weightcast_server.board import Board
 from weightcast_server.files import Folder, in_words, settle, unfinished
 from weightcast_server.settings import Settings
 from weightcast_server.store import FINISHED, Row, Store, open_store
@@ -38,49 +38,8 @@ LISTED = 100
 MAX_KEY = 255
 INDEX_BYTES = 1 << 20
 """More than the index of the side information of any header takes."""
-HEARTBEAT_S = 15.0
 STAMP = "weightcast-channel"
 """Field in which a link names the channel that a part has been through."""
-
-
-class Board:
-    """The newest progress of each transmission, and a bell for those who watch it."""
-
-    def __init__(self) -> None:
-        self.progress: dict[str, dict[str, Any]] = {}
-        self._bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-
-    def change(self, id_: str, progress: dict[str, Any] | None) -> None:
-        """Note progress, or with None the end, and ring."""
-        if progress is None:
-            self.progress.pop(id_, None)
-        else:
-            self.progress[id_] = {k: progress[k] for k in ("phase", "done", "total")}
-        self.ring(id_)
-
-    def ring(self, id_: str) -> None:
-        """Wake those who watch a transmission."""
-        for bell in self._bells.get(id_, ()):
-            bell.set()
-
-    async def changes(self, id_: str) -> AsyncGenerator[bool]:
-        """Yield True at once and at each change, False when nothing happened for a while."""
-        bell = asyncio.Event()
-        self._bells[id_].add(bell)
-        try:
-            yield True
-            while True:
-                try:
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        await bell.wait()
-                    bell.clear()
-                    yield True
-                except TimeoutError:
-                    yield False
-        finally:
-            self._bells[id_].discard(bell)
-            if not self._bells[id_]:
-                del self._bells[id_]
 
 
 def create_app(

@@ -29,7 +29,6 @@ def shout(url: str, request: bytes) -> bytes:
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
@@ -43,7 +42,6 @@ FRAMINGS = [
     b"Content-Length: 1e3\r\n\r\n1234",
     b"Content-Length: " + b"9" * 30 + b"\r\n\r\n1234",
     b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n1234",
-    b"Content-Length: 400\r\n\r\n1234",
 ]
 
 
@@ -53,9 +51,10 @@ def test_broken_framing_never_succeeds_and_never_shows_our_insides(
     hop: str, framing: bytes, urls: Any
 ) -> None:
     digest = digest_of(b"1234").encode()
-    head = b"POST /transmissions HTTP/1.1\r\nHost: x\r\nContent-Digest: " + digest + b"\r\n"
+    head = b"POST /transmissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head += b"Content-Digest: " + digest + b"\r\n"
     answer = shout(urls[hop], head + framing)
-    assert answer == b"" or re.match(rb"HTTP/1.1 4\d\d ", answer), answer
+    assert re.match(rb"HTTP/1.1 4\d\d ", answer), answer
     assert b"Traceback" not in answer
     assert httpx.get(f"{urls[hop]}/health").status_code == 200
 
@@ -103,8 +102,10 @@ def test_a_body_without_a_digest_is_refused_as_such_by_either_hop(
             assert is_problem(client.put(f"{path}/side", content=b"1234"), 400, "digest-missing")
 
 
+@pytest.mark.parametrize("length", [1000, 65_520, 100_000])
 @pytest.mark.parametrize("hop", ["link", "receiver"])
-def test_an_endless_address_is_not_found(hop: str, urls: Any) -> None:
-    address = b"/transmissions/" + b"a" * 100_000
-    answer = shout(urls[hop], b"GET " + address + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+def test_an_endless_address_is_refused(hop: str, length: int, urls: Any) -> None:
+    address = b"/transmissions/".ljust(length, b"a")
+    request = b"GET " + address + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = shout(urls[hop], request)
     assert re.match(rb"HTTP/1.1 4\d\d ", answer), answer

@@ -1,0 +1,60 @@
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from weightcast.learning.weights import open_model
+from weightcast.sweeps import Results
+from weightcast_client.reproduce import all_runs, write_page
+from weightcast_client.reproduction import figures
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Made-up results of all runs: 90 % below std 0.15, else 10 %."""
+    found = Results(tmp_path / "out/results.jsonl")
+    found.path.parent.mkdir()
+    for run in all_runs(quick=True):
+        is_good = run.channel_params["std"] < 0.15
+        found._rows[run.key] = {
+            "model": run.model,
+            "scheme": run.scheme,
+            "channel_params": run.channel_params,
+            "accuracy": 90.0 + 0.1 * run.stream if is_good else 10.0,
+            "clean_accuracy": 90.0,
+            "uses_per_weight": 1.0,
+            "all_in_uses_per_weight": 1.25,
+        }
+    return found
+
+
+def test_the_page_shows_our_values_above_the_papers(results: Results, tmp_path: Path) -> None:
+    path = write_page(results, all_runs(quick=True), tmp_path / "out", quick=True)
+    lines = path.read_text().splitlines()
+    assert path == tmp_path / "out.md"
+    start = next(i for i, line in enumerate(lines) if line.startswith("## Table 1: "))
+    assert lines[start].endswith("clean 90.00 (paper 95.45)")
+    assert lines[start + 4].startswith("| `unprotected` | 90.10 ± 0.25 |")
+    assert lines[start + 5].startswith("| paper | 95.40 | 95.27 |")
+    cliff = next(line for line in lines if line.startswith("| l2 | `adaptive-redundancy`"))
+    assert "| 0.141 |" in cliff, "half of the way between 0.1 and 0.2 in log std"
+
+
+def test_the_same_results_give_the_same_bytes(results: Results, tmp_path: Path) -> None:
+    runs, out = all_runs(quick=True), tmp_path / "out"
+    found = []
+    for _ in range(2):
+        page = write_page(results, runs, out, quick=True)
+        found.append([p.read_bytes() for p in (page, *sorted(out.glob("*.svg")))])
+    assert found[0] == found[1] and len(found[0]) == 3
+
+
+def test_the_histogram_is_a_drawing_with_both_counts(tmp_path: Path) -> None:
+    weights = np.random.Generator(np.random.Philox(1)).normal(0, 1, (100, 100)).astype("f4")
+    save_file({"w": weights}, tmp_path / "m.safetensors")
+    with open_model(tmp_path / "m.safetensors") as model:
+        figures.histogram(model, tmp_path / "figure.svg")
+    ElementTree.parse(tmp_path / "figure.svg")
+    assert "9,994 small, 6 large" in (tmp_path / "figure.svg").read_text()

@@ -1,0 +1,48 @@
+import math
+from typing import Any
+
+import pytest
+
+from weightcast_client.reproduction.paper import STDS, TABLES
+from weightcast_client.reproduction.summary import cliff, curves
+
+
+def row(std: float, accuracy: float, **more: Any) -> dict[str, Any]:
+    return {
+        "model": "m",
+        "scheme": "s",
+        "channel_params": {"std": std},
+        "accuracy": accuracy,
+        "clean_accuracy": 90.0,
+        "uses_per_weight": 1.0,
+        "all_in_uses_per_weight": 1.5,
+        **more,
+    }
+
+
+def test_draws_are_gathered_by_std() -> None:
+    found = curves([row(0.2, 50.0), row(0.1, 80.0), row(0.1, 90.0), row(0.1, 85.0)])
+    assert list(found) == [("m", "s")]
+    curve = found["m", "s"]
+    assert list(curve) == [0.1, 0.2]
+    # t of 2 degrees is 4.303; the standard deviation of 80, 85, 90 is 5.
+    assert curve[0.1].mean == 85
+    assert curve[0.1].half_width == pytest.approx(4.3027 * 5 / math.sqrt(3), rel=1e-3)
+    assert str(curve[0.2]) == "50.00"
+
+
+def test_the_cliff_is_found_between_two_stds() -> None:
+    assert cliff([0.1, 1, 10], [90, 90, 10], 90) == pytest.approx(math.sqrt(10))
+
+
+def test_without_a_fall_there_is_no_cliff() -> None:
+    assert math.isnan(cliff([0.1, 1], [90, 80], 90))
+    assert math.isnan(cliff([0.1, 1], [10, 10], 90))
+
+
+def test_the_papers_tables_have_a_value_for_every_std() -> None:
+    for table in TABLES:
+        assert all(len(values) == len(STDS) for values in table.rows.values())
+    # Its own table 5: no regularisation, std 0.1, no protection and adaptive protection.
+    drops = [TABLES[1].clean - values[4] for values in TABLES[1].rows.values()]
+    assert drops == pytest.approx([82.84, 0.21])
