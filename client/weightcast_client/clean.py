@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weightcast.errors import ModelError
 from weightcast.learning.architectures import recognise
 from weightcast.learning.weights import Model
-from weightcast_client.screen import Screen
+
+if TYPE_CHECKING:
+    from weightcast_client.screen import Screen
 
 
 def architecture_of(model: Model) -> str:
@@ -21,7 +24,7 @@ def architecture_of(model: Model) -> str:
 
 
 def clean_accuracy(
-    model: Model, cache: Path, n_images: int | None, arithmetic: str, screen: Screen
+    model: Model, cache: Path, n_images: int | None, arithmetic: str, screen: "Screen"
 ) -> float:
     """Return the accuracy in % of a model that has not been sent.
 

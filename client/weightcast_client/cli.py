@@ -78,16 +78,11 @@ def send(
 
       client send --std 0.1 --model my.safetensors --no-evaluate --json
     """
-    from weightcast.learning import data as cifar10
     from weightcast.learning.weights import chosen_by, open_model
     from weightcast.randomness import Noise
     from weightcast.registry import build
     from weightcast_client.clean import architecture_of, clean_accuracy
-    from weightcast_client.screen import Screen, show_result
-    from weightcast_client.send import Order, make_plan
-    from weightcast_client.send import send as send_once
     from weightcast_client.testbed import own_link, own_services
-    from weightcast_client.transport import Transport
 
     settings = Settings()
     Noise(seed=seed)
@@ -100,15 +95,23 @@ def send(
         )
         if evaluate:
             architecture_of(opened)
-        screen = stack.enter_context(Screen())
-        if evaluate:
-            cifar10.ensure(settings.cache, screen.report)
         if link is not None:
             url = link
         elif receiver is not None:
             url = stack.enter_context(own_link(receiver))
         else:
             url, _ = stack.enter_context(own_services(settings.cache, evaluate=evaluate))
+
+        # The services start while this process goes on importing.
+        from weightcast.learning import data as cifar10
+        from weightcast_client.screen import Screen, show_result
+        from weightcast_client.send import Order, make_plan
+        from weightcast_client.send import send as send_once
+        from weightcast_client.transport import Transport
+
+        screen = stack.enter_context(Screen())
+        if evaluate:
+            cifar10.ensure(settings.cache, screen.report)
         transport = Transport(
             url,
             connect_timeout_s=settings.connect_timeout_s,

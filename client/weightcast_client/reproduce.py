@@ -5,13 +5,6 @@ from typing import Annotated
 
 import typer
 
-from weightcast.learning import zoo
-from weightcast.sweeps import Results, Run, Sweep
-from weightcast_client.reproduction.paper import STDS, TABLES, Table
-
-BETWEEN = (0.02, 0.03, 0.07, 0.2, 0.3, 0.7)
-"""Stds between the paper's, to see where the cliffs are."""
-
 
 def reproduce(
     quick: Annotated[
@@ -31,8 +24,10 @@ def reproduce(
 
       client reproduce --quick
     """
+    from weightcast.sweeps import Results
+    from weightcast_client.reproduction.run import all_runs, write_page
+    from weightcast_client.runs import fill
     from weightcast_client.screen import Screen
-    from weightcast_client.sweep import fill
 
     out = out or Path("reproduction-quick" if quick else "reproduction")
     runs = all_runs(quick=quick)
@@ -42,55 +37,3 @@ def reproduce(
         fill(results, runs, screen, processes=processes)
     page = write_page(results, runs, out, quick=quick)
     typer.echo(f"the page is {page}", err=True)
-
-
-def all_runs(*, quick: bool) -> list[Run]:
-    """Return the runs of all tables whose model is shipped."""
-    shipped = zoo.models()
-    return [
-        run
-        for table in TABLES
-        if table.model in shipped
-        for run in _sweep(table, quick=quick).runs()
-    ]
-
-
-def _sweep(table: Table, *, quick: bool) -> Sweep:
-    return Sweep(
-        model=table.model,
-        draws=3 if quick else 10,
-        n_images=2_000 if quick else 10_000,
-        schemes={scheme: {} for scheme in table.rows},
-        channels={"awgn": {"std": sorted({*STDS, *BETWEEN})}},
-    )
-
-
-def write_page(results: Results, runs: list[Run], out: Path, *, quick: bool) -> Path:
-    """Write page and figures from results, and return the page."""
-    from weightcast.learning.weights import open_model
-    from weightcast_client.reproduction import figures
-    from weightcast_client.reproduction.page import page
-    from weightcast_client.reproduction.summary import curves
-
-    found = curves(results[run] for run in runs)
-    first = TABLES[0]
-    with open_model(zoo.find(first.model)) as model:
-        figures.histogram(model, out / "figure-1.svg")
-    n_images, draws = runs[0].n_images, max(run.stream for run in runs) + 1
-    figures.accuracy_by_std(
-        {scheme: found[first.model, scheme] for scheme in first.rows},
-        first,
-        f"{first.model}, {draws} draws, {n_images:,} images, 95 % intervals",
-        out / "figure-2.svg",
-    )
-    facts = {
-        "command": f"client reproduce{' --quick' if quick else ''}",
-        "results": f"{out.name}/results.jsonl",
-        "n_runs": len(runs),
-        "draws": draws,
-        "n_images": n_images,
-    }
-    path = out.with_suffix(".md")
-    names = [f"{out.name}/figure-2.svg", f"{out.name}/figure-1.svg"]
-    path.write_text(page(found, facts, names))
-    return path

@@ -1,25 +1,9 @@
 """The command `client sweep`: all runs of a file that have not been done yet."""
 
-import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-from weightcast.errors import LinkError, ParameterError
-from weightcast.sweeps import Results, Run, read_sweep
-from weightcast_client.provenance import program
-from weightcast_client.settings import Settings
-
-if TYPE_CHECKING:
-    from weightcast_client.screen import Screen
 
 
 def sweep(
@@ -42,6 +26,8 @@ def sweep(
 
       client sweep experiments/quick.toml --processes 2
     """
+    from weightcast.sweeps import Results, read_sweep
+    from weightcast_client.runs import fill
     from weightcast_client.screen import Screen
 
     runs = read_sweep(file).runs()
@@ -49,106 +35,3 @@ def sweep(
     with Screen() as screen:
         fill(found, runs, screen, processes=processes, over_http=over_http)
     typer.echo(f"{len(runs)} runs are in {found.path}", err=True)
-
-
-def fill(
-    results: Results, runs: list[Run], screen: "Screen", *, processes: int, over_http: bool = False
-) -> None:
-    """Do the runs that are not in the results, then put the results in order."""
-    from weightcast.learning import data
-
-    missing = [run for run in runs if run not in results]
-    done = len(runs) - len(missing)
-    screen.report("runs", done, len(runs))
-    if missing:
-        data.ensure(Settings().cache, screen.report)
-        pairs = _over_http(missing, screen) if over_http else _in_processes(missing, processes)
-        for run, result in pairs:
-            results.add(run, result | {"made_by": program()})
-            done += 1
-            screen.report("runs", done, len(runs))
-    results.sort(runs)
-
-
-def _in_processes(runs: list[Run], processes: int) -> Iterator[tuple[Run, dict[str, Any]]]:
-    """Yield runs and their results as they are done."""
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (threads,))
-    try:
-        futures = {pool.submit(_do, run): run for run in runs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
-        raise LinkError("a process of the sweep died; the same command goes on with it") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(threads: int) -> None:
-    """Prepare a process: its share of the cores, and no life after its parent's."""
-    import torch
-
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _do(run: Run) -> dict[str, Any]:
-    from weightcast.learning.experiment import laboratory
-
-    return laboratory(Settings().cache).do(run)
-
-
-def _over_http(runs: list[Run], screen: "Screen") -> Iterator[tuple[Run, dict[str, Any]]]:
-    """Yield runs and their results, sent through real services one by one."""
-    from weightcast.learning import zoo
-    from weightcast.learning.weights import open_model
-    from weightcast_client.clean import clean_accuracy
-    from weightcast_client.send import Order, make_plan, send
-    from weightcast_client.testbed import own_services
-    from weightcast_client.transport import Transport
-
-    settings = Settings()
-    if any(run.split != "test" for run in runs):
-        raise ParameterError("a receiver evaluates test images only; leave out --over-http")
-    with ExitStack() as stack:
-        url, _ = stack.enter_context(own_services(settings.cache, evaluate=True))
-        transport = Transport(
-            url,
-            connect_timeout_s=settings.connect_timeout_s,
-            answer_timeout_s=settings.answer_timeout_s,
-            tries=settings.tries,
-        )
-        stack.callback(transport.close)
-        transport.probe()
-        for run in runs:
-            with open_model(zoo.find(run.model)) as model:
-                order = Order(
-                    model_name=run.model,
-                    model=model,
-                    scheme_name=run.scheme,
-                    scheme=run.build_scheme(),
-                    channel_name=run.channel,
-                    channel=run.build_channel(),
-                    seed=run.seed,
-                    evaluate=True,
-                    n_images=run.n_images,
-                )
-                result = send(
-                    order, make_plan(order), run.stream, transport, settings.flights, screen
-                )
-                clean = clean_accuracy(
-                    model, settings.cache, run.n_images, result["arithmetic"], screen
-                )
-            result["clean_accuracy"] = clean
-            result["seconds"] = round(result["seconds"]["total"], 2)
-            for name in ("transmission", "std", *Run.__slots__):
-                result.pop(name, None)
-            yield run, result

@@ -12,20 +12,15 @@ order, process and CPU type do not change a bit. Two implementations give the sa
 one (`weightcast.fused`, numba) and a plain one in numpy, used where numba is not installed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from weightcast.arrays import Symbols
 from weightcast.errors import ParameterError
-
-try:
-    from weightcast import fused
-except ModuleNotFoundError as missing:
-    if missing.name != "numba":
-        raise
-    fused = None  # type: ignore[assignment]
 
 _WORD = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
@@ -60,12 +55,23 @@ class Noise:
     def add(self, symbols: Symbols, at: int, std: float) -> Symbols:
         """Return ``symbols + std * noise``, computed in float32; shape (n,) in and out."""
         out = np.empty(len(symbols), np.float32)
-        if fused is not None:
-            seed, stream = np.uint64(self.seed), np.uint64(self.stream)
-            fused.add_noise_into(out, symbols, at, float(std), seed, stream)
-        else:
-            add_noise_plainly_into(out, symbols, at, std, self.seed, self.stream)
+        best_form()(out, symbols, at, float(std), np.uint64(self.seed), np.uint64(self.stream))
         return out
+
+
+@lru_cache(maxsize=1)
+def best_form() -> Callable[..., None]:
+    """Return `fused.add_noise_into`, or `add_noise_plainly_into` where numba is not installed.
+
+    Numba takes a quarter of a second to import, so this happens at the first use.
+    """
+    try:
+        from weightcast.fused import add_noise_into
+    except ModuleNotFoundError as missing:
+        if missing.name != "numba":
+            raise
+        return add_noise_plainly_into
+    return add_noise_into  # type: ignore[no-any-return]
 
 
 def add_noise_plainly_into(
@@ -75,7 +81,7 @@ def add_noise_plainly_into(
     for start in range(0, len(symbols), _CHUNK):
         stop = min(start + _CHUNK, len(symbols))
         first = (at + start) // 4
-        words = _philox(first, (at + stop + 3) // 4 - first, seed, stream)
+        words = _philox(first, (at + stop + 3) // 4 - first, int(seed), int(stream))
         skip = at + start - 4 * first
         noise = _box_muller(words).reshape(-1)[skip : skip + stop - start]
         out[start:stop] = symbols[start:stop] + np.float32(std) * noise

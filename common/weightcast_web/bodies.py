@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from weightcast.errors import FormatError
 from weightcast.wire.digest import parse_digest
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 SLOWEST_BYTES_PER_S = 16_000
 GRACE_S = 30.0

@@ -10,23 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from weightcast.errors import LinkError, UnknownNameError, WeightcastError
+from weightcast_web.refusal import Refusal
 
 _log = logging.getLogger(__name__)
-
-
-class Refusal(WeightcastError):
-    """A request that is refused.
-
-    Args:
-        status: HTTP status.
-        kind: stable name, the last part of the problem's type.
-        detail: one line for people.
-        fields: further members of the answer.
-    """
-
-    def __init__(self, status: int, kind: str, detail: str, **fields: Any) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.fields = status, kind, fields
 
 
 def problem(

@@ -16,13 +16,14 @@ from fastapi.responses import StreamingResponse
 
 from weightcast.channels import Channel
 from weightcast.errors import FormatError, LinkError
+from weightcast.randomness import best_form
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS, Header, parse_header
 from weightcast.wire.symbols import parse_symbols
 from weightcast_link.settings import Settings
 from weightcast_web import problems
 from weightcast_web.bodies import pieces, read_body
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 STAMP = "weightcast-channel"
 """Field that tells the receiver which channel a part has been through."""
@@ -54,6 +55,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads.submit(best_form)  # Compiled code is loaded before the first part comes.
         yield
         await client.aclose()
         threads.shutdown()

@@ -1,5 +1,6 @@
 """The command `weightcast-link`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -8,6 +9,9 @@ from weightcast_link.settings import Settings
 from weightcast_web.command import run as run_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+GIVES_WAY = 4
+"""Niceness of a link that a sender starts: the receiver's worker, which loads torch at the same
+time, is what the sender waits for longest."""
 
 
 @app.command()
@@ -22,6 +26,8 @@ def run(
     Options that are not given come from the environment: WEIGHTCAST_LINK_RECEIVER,
     WEIGHTCAST_LINK_HOST, WEIGHTCAST_LINK_PORT.
     """
+    if attached is not None:
+        os.nice(GIVES_WAY)
     from weightcast_link.app import create_app
     from weightcast_web.run import serve
     from weightcast_web.sockets import bind, inherit

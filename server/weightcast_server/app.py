@@ -30,7 +30,7 @@ from weightcast_server.supervisor import Supervisor
 from weightcast_server.worker_process import WorkerProcess, hire
 from weightcast_web import problems
 from weightcast_web.bodies import pieces, read_body
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 _log = logging.getLogger(__name__)
 OPEN = ("created", "receiving")

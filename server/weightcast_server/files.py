@@ -21,7 +21,7 @@ from weightcast.arrays import Symbols
 from weightcast.errors import FormatError
 from weightcast.wire.header import PART_SYMBOLS, Header
 from weightcast.wire.symbols import parse_symbols
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 _PART_NAME = re.compile("([0-9]+)[.]([0-9a-f]{64})")
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from weightcast.errors import ParameterError
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 UNFINISHED = ("queued", "decoding", "evaluating")
 FINISHED = ("done", "failed", "expired")

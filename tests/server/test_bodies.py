@@ -8,7 +8,7 @@ from fastapi import Request
 
 from weightcast.wire.digest import digest_of
 from weightcast_web.bodies import pieces
-from weightcast_web.problems import Refusal
+from weightcast_web.refusal import Refusal
 
 GRACE_S = 0.2
 

@@ -19,17 +19,15 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from weightcast.coding.mapping import GROUP, LARGEST
+
 _jit: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 _intrinsic: Any = intrinsic
 _cgutils: Any = cgutils
 _types: Any = types
-GROUP = 64
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _WHOLE = np.uint32(0xFFFFFFFF)
 _INFINITY = np.uint32(0x7F800000)
-LARGEST = float(np.finfo(np.float32).max)
-ONE_CLASS = np.uint32(0xFFFFFFFF)
-"""A threshold above every magnitude."""
 
 _LANES = 16
 _FLOATS = ir.VectorType(ir.FloatType(), _LANES)
@@ -102,8 +100,7 @@ def _finish_group(typing, weights, negative):  # type: ignore[no-untyped-def]
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         weights, negative = arguments
-        largest = float(np.finfo(np.float32).max)
-        top, bottom = _all(_FLOATS, largest), _all(_FLOATS, -largest)
+        top, bottom = _all(_FLOATS, LARGEST), _all(_FLOATS, -LARGEST)
         for first in range(0, GROUP, _LANES):
             place = _at(builder, weights, first, _FLOATS)
             w = builder.load(place, align=_UNALIGNED)

@@ -2,16 +2,22 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from weightcast.arrays import Bits, Symbols, Weights, WeightSource, blocks, refuse_non_finite
-from weightcast.coding import kernels
 from weightcast.coding.base import Sent
 from weightcast.errors import ParameterError, WeightsError
 
 MAX_REPETITIONS = 1000
+GROUP = 64
+"""Weights that the kernels take at a time: the bits of a word."""
+LARGEST = float(np.finfo(np.float32).max)
+ONE_CLASS = np.uint32(0xFFFFFFFF)
+"""A threshold above every magnitude, for the kernels."""
 Words = npt.NDArray[np.uint64]
 Span = tuple[float, float]
 LARGE_FRACTION = 6998 / 11_164_352
@@ -73,7 +79,7 @@ def _check_plan(n_weights: int, **ordered: float) -> None:
     if n_weights < 1:
         raise ParameterError(f"n_weights must be at least 1, got {n_weights}")
     for name, value in ordered.items():
-        if not abs(value) <= kernels.LARGEST:
+        if not abs(value) <= LARGEST:
             raise ParameterError(f"{name} must be finite in float32, got {value}")
     names, values = list(ordered), list(ordered.values())
     for i in range(1, len(values)):
@@ -135,7 +141,7 @@ def _find(
     """Return the 16-bit digit of the n_large-th largest magnitude, and how many are above it."""
     counts = np.zeros(1 << 16, np.int64)
     for _, block in blocks(weights):
-        kernels.count_into(counts, block, shift, prefix)
+        _kernels().count_into(counts, block, shift, prefix)
     at_least = above + np.cumsum(counts[::-1])[::-1]
     digit = int(np.flatnonzero(at_least >= n_large)[-1])
     return digit, int(at_least[digit] - counts[digit])
@@ -175,17 +181,17 @@ def encode_block(
     """
     n = len(block)
     block = _padded(block)
-    words = len(block) // kernels.GROUP
+    words = len(block) // GROUP
     symbols = np.empty(len(block) * max(r_small, r_large), np.float32)
     signs = np.zeros(words if magnitudes else 0, np.uint64)
     classes = np.zeros(words if large else 0, np.uint64)
-    used = kernels.encode_into(
+    used = _kernels().encode_into(
         symbols,
         signs,
         classes,
         block,
         magnitudes,
-        np.float32(large[0]).view(np.uint32) if large else kernels.ONE_CLASS,
+        np.float32(large[0]).view(np.uint32) if large else ONE_CLASS,
         min(last_tie - at, n - 1),  # the padding is in no class
         _forward(small),
         _forward(large or small),
@@ -212,11 +218,11 @@ def decode_block(
 
     A result beyond the range of float32 becomes its largest number: nothing else is clipped.
     """
-    weights = np.empty(n + -n % kernels.GROUP, np.float32)
+    weights = np.empty(n + -n % GROUP, np.float32)
     missing = len(weights) - n
     if missing:
         symbols = np.concatenate([symbols, np.zeros(r_small * missing, np.float32)])
-    kernels.decode_into(
+    _kernels().decode_into(
         weights,
         symbols,
         _as_words(side["signs"], n) if "signs" in side else _NO_WORDS,
@@ -252,6 +258,14 @@ def check_share(n_large: int | None, large_fraction: float) -> None:
         raise ParameterError(f"large_fraction must be in 0 .. 1, got {large_fraction}")
 
 
+@lru_cache(maxsize=1)
+def _kernels() -> Any:
+    """Import the kernels at their first use: numba takes a quarter of a second."""
+    from weightcast.coding import kernels
+
+    return kernels
+
+
 def _forward(span: Span) -> Span:
     low, high = span
     return (low + high) / 2, 2 / (high - low) if high > low else 0.0
@@ -263,11 +277,11 @@ def _backward(span: Span) -> Span:
 
 
 def _padded(block: Weights) -> Weights:
-    missing = -len(block) % kernels.GROUP
+    missing = -len(block) % GROUP
     return np.concatenate([block, np.zeros(missing, np.float32)]) if missing else block
 
 
 def _as_words(bits: Bits, n: int) -> Words:
-    words = np.zeros(-(-n // kernels.GROUP), np.uint64)
+    words = np.zeros(-(-n // GROUP), np.uint64)
     words.view(np.uint8)[: len(bits)] = bits
     return words

@@ -7,8 +7,8 @@ from safetensors.numpy import save_file
 
 from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results
-from weightcast_client.reproduce import all_runs, write_page
 from weightcast_client.reproduction import figures
+from weightcast_client.reproduction.run import all_runs, write_page
 
 
 @pytest.fixture
