@@ -16,6 +16,7 @@ from weightcast_client.settings import Settings
 from weightcast_client.sweep import sweep
 from weightcast_client.train import train
 from weightcast_web.command import run
+from weightcast_web.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -102,12 +103,12 @@ def send(
         else:
             url, _ = stack.enter_context(own_services(settings.cache, evaluate=evaluate))
 
-        # The services start while this process goes on importing.
-        from weightcast.learning import data as cifar10
-        from weightcast_client.screen import Screen, show_result
-        from weightcast_client.send import Order, make_plan
-        from weightcast_client.send import send as send_once
-        from weightcast_client.transport import Transport
+        with without_collection():  # The services start while this process goes on importing.
+            from weightcast.learning import data as cifar10
+            from weightcast_client.screen import Screen, show_result
+            from weightcast_client.send import Order, make_plan
+            from weightcast_client.send import send as send_once
+            from weightcast_client.transport import Transport
 
         screen = stack.enter_context(Screen())
         if evaluate:

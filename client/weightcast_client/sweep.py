@@ -26,11 +26,12 @@ def sweep(
 
       client sweep experiments/quick.toml --processes 2
     """
+    from weightcast.learning import zoo
     from weightcast.sweeps import Results, read_sweep
     from weightcast_client.runs import fill
     from weightcast_client.screen import Screen
 
-    runs = read_sweep(file).runs()
+    runs = read_sweep(file).runs(zoo.digest)
     found = Results(results or file.with_suffix(".jsonl"))
     with Screen() as screen:
         fill(found, runs, screen, processes=processes, over_http=over_http)

@@ -19,7 +19,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -44,6 +44,7 @@ class Run:
 
     Args:
         model: name of a shipped model, or a file.
+        model_digest: SHA-256 of its file, hexadecimal: another file is another run.
         scheme, params, channel, channel_params: as in the registries.
         seed, stream: of the noise.
         split: `test` or `validation`.
@@ -51,6 +52,7 @@ class Run:
     """
 
     model: str
+    model_digest: str
     scheme: str
     params: Params
     channel: str
@@ -92,11 +94,14 @@ class Sweep(BaseModel):
     schemes: dict[str, dict[str, Axis]] = Field(min_length=1)
     channels: dict[str, dict[str, Axis]] = Field(min_length=1)
 
-    def runs(self) -> list[Run]:
+    def runs(self, digest_of: Callable[[str], str]) -> list[Run]:
         """Return all runs, in the order of the file.
 
+        Args:
+            digest_of: returns the SHA-256 of a model's file by the model's name.
+
         Raises:
-            UnknownNameError, ParameterError: a scheme or channel that cannot be built.
+            UnknownNameError, ParameterError: a model, scheme or channel that there cannot be.
         """
         sizes = {"test": 10_000, "validation": 5_000}
         n_images = self.n_images or sizes[self.split]
@@ -104,9 +109,12 @@ class Sweep(BaseModel):
             raise ParameterError(
                 f"n_images must be at most {sizes[self.split]} for {self.split}, got {n_images}"
             )
+        models = [self.model] if isinstance(self.model, str) else self.model
+        digests = {model: digest_of(model) for model in models}
         runs = [
             Run(
                 model=model,
+                model_digest=digests[model],
                 scheme=scheme,
                 params=params,
                 channel=channel,
@@ -116,7 +124,7 @@ class Sweep(BaseModel):
                 split=self.split,
                 n_images=n_images,
             )
-            for model in ([self.model] if isinstance(self.model, str) else self.model)
+            for model in models
             for scheme, params in _grid(self.schemes)
             for channel, channel_params in _grid(self.channels)
             for stream in range(self.draws)

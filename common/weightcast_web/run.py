@@ -28,6 +28,7 @@ def serve(app: FastAPI, listener: socket.socket, *, attached: bool) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
         server_header=False,
+        ws="none",
     )
     server = uvicorn.Server(config)
     if attached:

@@ -7,6 +7,7 @@ import typer
 
 from weightcast_link.settings import Settings
 from weightcast_web.command import run as run_command
+from weightcast_web.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 GIVES_WAY = 4
@@ -28,9 +29,10 @@ def run(
     """
     if attached is not None:
         os.nice(GIVES_WAY)
-    from weightcast_link.app import create_app
-    from weightcast_web.run import serve
-    from weightcast_web.sockets import bind, inherit
+    with without_collection():
+        from weightcast_link.app import create_app
+        from weightcast_web.run import serve
+        from weightcast_web.sockets import bind, inherit
 
     given = {"receiver": receiver, "host": host, "port": port}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import typer
 
 from weightcast_server.settings import Settings
 from weightcast_web.command import run as run_command
+from weightcast_web.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -43,8 +44,9 @@ def run(
     try:
         # The worker loads torch meanwhile.
         worker = hire(settings)
-        from weightcast_server.app import create_app
-        from weightcast_web.run import serve
+        with without_collection():
+            from weightcast_server.app import create_app
+            from weightcast_web.run import serve
 
         serve(create_app(settings, worker=worker), listener, attached=attached is not None)
     finally:

@@ -20,6 +20,7 @@ from weightcast.errors import DataError, WeightcastError
 from weightcast.wire.header import Header, parse_header
 from weightcast_server.decode import decode
 from weightcast_server.files import Folder
+from weightcast_web.imports import without_collection
 
 REPORT_EVERY_S = 0.1
 
@@ -85,8 +86,9 @@ class Examiner:
             print(f"warning: {error}", file=sys.stderr, flush=True)
 
     def _evaluator(self, architecture: str, n_images: int | None) -> Any:
-        from weightcast.learning import data
-        from weightcast.learning.evaluation import Evaluator
+        with without_collection():
+            from weightcast.learning import data
+            from weightcast.learning.evaluation import Evaluator
 
         key = architecture, n_images
         if key not in self._evaluators:

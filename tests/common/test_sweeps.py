@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,14 @@ std = [0.1, 1]
 """
 
 
+def digest_of(model: str) -> str:
+    return f"digest of {model}"
+
+
 def runs_of(text: str, folder: Path) -> list[Run]:
     path = folder / "sweep.toml"
     path.write_text(text)
-    return read_sweep(path).runs()
+    return read_sweep(path).runs(digest_of)
 
 
 def test_a_grid_holds_every_combination_once(tmp_path: Path) -> None:
@@ -37,6 +42,7 @@ def test_a_grid_holds_every_combination_once(tmp_path: Path) -> None:
     assert {run.seed for run in runs} == {7} and {run.stream for run in runs} == {0, 1}
     assert runs[-1] == Run(
         model="b",
+        model_digest="digest of b",
         scheme="adaptive-redundancy",
         params={"n_large": 2, "r_large": 3},
         channel="noiseless",
@@ -76,8 +82,8 @@ def test_a_sweep_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_all_images_of_a_split_are_taken_without_a_number() -> None:
     fields: dict[str, Any] = {"model": "a", "schemes": {"unprotected": {}}}
     fields["channels"] = {"noiseless": {}}
-    assert Sweep(**fields).runs()[0].n_images == 10_000
-    assert Sweep(split="validation", **fields).runs()[0].n_images == 5_000
+    assert Sweep(**fields).runs(digest_of)[0].n_images == 10_000
+    assert Sweep(split="validation", **fields).runs(digest_of)[0].n_images == 5_000
 
 
 def test_results_are_there_after_a_restart_and_a_torn_line_is_not(tmp_path: Path) -> None:
@@ -104,6 +110,12 @@ def test_results_end_in_the_order_of_the_grid_whatever_the_order_of_work(tmp_pat
     text = (tmp_path / "a.jsonl").read_text()
     assert text == (tmp_path / "b.jsonl").read_text()
     assert [json.loads(line)["stream"] for line in text.splitlines()] == [r.stream for r in runs]
+
+
+def test_another_file_of_the_same_name_is_another_run(tmp_path: Path) -> None:
+    runs, results = runs_of(FILE, tmp_path), Results(tmp_path / "results.jsonl")
+    results.add(runs[0], {"accuracy": 1})
+    assert dataclasses.replace(runs[0], model_digest="another") not in results
 
 
 def test_a_line_that_is_not_json_is_refused(tmp_path: Path) -> None:

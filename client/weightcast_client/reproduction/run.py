@@ -21,7 +21,7 @@ def all_runs(*, quick: bool) -> list[Run]:
         run
         for table in TABLES
         if table.model in shipped
-        for run in _sweep(table, quick=quick).runs()
+        for run in _sweep(table, quick=quick).runs(zoo.digest)
     ]
 
 

