@@ -132,7 +132,7 @@ def send(
             n_images=limit,
         )
         plans = make_plan(order)
-        transport.probe()
+        transport.probe(link or receiver)
         results = [
             send_once(order, plans, stream, transport, settings.flights, screen)
             for stream in range(repeat)

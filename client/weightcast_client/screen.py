@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -62,7 +63,8 @@ def show_result(result: dict[str, Any]) -> None:
     """Print the result of a send."""
     n = result["n_weights"]
     console = Console(highlight=False)
-    table = Table(title=f"{result['model']} by {result['scheme']} over {result['channel']}")
+    title = f"{result['model']} by {result['scheme']} over {result['channel']}"
+    table = Table(title=escape(title), min_width=len(title))
     table.add_column("", style="bold")
     table.add_column("", justify="right")
     std = result["std"]
@@ -102,7 +104,9 @@ def _accuracy(result: dict[str, Any]) -> str:
 
 def show_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a plain table."""
-    table = Table(*columns)
+    table = Table()
+    for i, column in enumerate(columns):
+        table.add_column(column, no_wrap=i == 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console(highlight=False).print(table)

@@ -72,16 +72,21 @@ class Transport:
         self.give_up()
         self._client.close()
 
-    def probe(self) -> None:
-        """Raise `BadUse` unless a receiver answers, directly or behind a link. One try."""
+    def probe(self, name: str | None = None) -> None:
+        """Raise `BadUse` unless a receiver answers, directly or behind a link. One try.
+
+        Args:
+            name: of what is probed, in the message; None is the URL.
+        """
+        name = name or self.url
         try:
             answer = self._client.get("/transmissions")
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise BadUse(f"no receiver at {self.url}: {error or type(error).__name__}") from None
+            raise BadUse(f"no receiver at {name}: {error or type(error).__name__}") from None
         if not answer.is_success:
-            raise BadUse(f"no receiver at {self.url}: {_refusal(answer)}")
+            raise BadUse(f"no receiver at {name}: {_refusal(answer)}")
         if "application/json" not in answer.headers.get("content-type", ""):
-            raise BadUse(f"no receiver at {self.url}: something else answers there")
+            raise BadUse(f"no receiver at {name}: something else answers there")
 
     def create(self, header: bytes, key: str) -> str:
         """Open a transmission and return its id; the same key gives the same transmission."""

@@ -14,7 +14,9 @@ MAX_STD = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AWGN:
-    r"""Additive white Gaussian noise: :math:`y_k = x_k + z_k`, :math:`z_k \sim N(0, \sigma^2)`.
+    r"""Additive white Gaussian noise.
+
+    :math:`y_k = x_k + z_k`, :math:`z_k \sim N(0, \sigma^2)`.
 
     Args:
         std: standard deviation of the noise per real symbol, in symbol units. 0 is a clean link.

@@ -10,7 +10,9 @@ from weightcast.randomness import Noise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noiseless:
-    """A perfect link, for checks: :math:`y_k = x_k`.
+    """A perfect link, for checks.
+
+    :math:`y_k = x_k`.
 
     Source: Cover & Thomas, *Elements of Information Theory*, 2nd ed., section 7.1.1.
     """

@@ -10,10 +10,10 @@ from weightcast.coding.mapping import RangePlan, decode_block, encode_block, pla
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignProtection:
-    r"""One symbol per weight, :math:`x = \alpha |w| - \beta`, and one error-free bit for its sign.
+    r"""One symbol per weight, for its magnitude, and one error-free bit, for its sign.
 
-    With :math:`\alpha = 2 / (\max|w| - \min|w|)`: about twice that of `unprotected`, so 6 dB less
-    noise on the weights.
+    :math:`x = \alpha |w| - \beta` with :math:`\alpha = 2 / (\max|w| - \min|w|)`: about twice that
+    of `unprotected`, so 6 dB less noise on the weights.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3.1, "sign
     protection".

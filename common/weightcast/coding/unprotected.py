@@ -10,10 +10,11 @@ from weightcast.coding.mapping import RangePlan, decode_block, encode_block, pla
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unprotected:
-    r"""One symbol per weight: :math:`x = \alpha w - \beta`.
+    r"""One symbol per weight: its value, mapped onto [-1, 1].
 
-    With :math:`\alpha = 2 / (w_{max} - w_{min})`, :math:`\beta = \alpha (w_{max} + w_{min}) / 2`.
-    The receiver takes :math:`(y + \beta) / \alpha`. No side information.
+    :math:`x = \alpha w - \beta` with :math:`\alpha = 2 / (w_{max} - w_{min})` and
+    :math:`\beta = \alpha (w_{max} + w_{min}) / 2`. The receiver takes
+    :math:`(y + \beta) / \alpha`. No side information.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3, equation 1.
 

@@ -3,7 +3,7 @@
 Batch norm is folded into the convolutions and the images go through in channels_last batches. In
 bfloat16 a logit is off by 0.6 % of the standard deviation of an image's logits (median over images
 of the worst of ten, on the shipped model), which can only matter where two classes are almost
-equal. Images whose two best logits are less than `MARGIN` standard deviations apart, 1 to 3 % of
+equal. Images whose two best logits are less than `MARGIN` standard deviations apart, 1 to 4 % of
 them, are therefore evaluated once more in float32; no image changed its class beyond 0.023. So the
 predicted classes are those of plain float32, but for images that its rounding itself decides.
 """
