@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from hypothesis import settings
 from safetensors.numpy import save_file
 
 from weightcast.channels import CHANNELS
@@ -31,6 +32,10 @@ from weightcast_link import app as link
 from weightcast_link.settings import Settings as LinkSettings
 from weightcast_server import app as receiver
 from weightcast_server.settings import Settings as ReceiverSettings
+
+# The first example may compile a kernel; what hangs is ended by pytest's own time-out.
+settings.register_profile("weightcast", deadline=None)
+settings.load_profile("weightcast")
 
 N_WEIGHTS = 2_300_000
 """Of the usual test model: three parts, the last one short."""

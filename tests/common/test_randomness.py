@@ -1,6 +1,8 @@
 import hashlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +70,27 @@ def test_another_process_without_numba_draws_the_same_noise() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == GOLDEN
+
+
+@pytest.mark.parametrize("cpu", ["generic", "host"])
+def test_a_program_compiled_for_another_type_of_cpu_draws_the_same_noise(
+    cpu: str, tmp_path: Path
+) -> None:
+    program = (
+        "import hashlib\n"
+        "from weightcast.randomness import Noise\n"
+        "noise = Noise(seed=2026, stream=7).normal(12_345, 1_000_000)\n"
+        "print(hashlib.sha256(noise.astype('<f4').tobytes()).hexdigest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert done.stdout.strip() == GOLDEN
 

@@ -150,7 +150,7 @@ def test_no_weights_are_refused(scheme: Scheme[Any]) -> None:
 
 
 @every_scheme
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     weights=arrays(np.float32, st.integers(1, 300), elements=st.floats(-8, 8, width=32)),
     cut=st.integers(1, 5),
