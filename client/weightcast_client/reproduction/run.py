@@ -56,6 +56,9 @@ def write_page(results: Results, runs: list[Run], out: Path, *, quick: bool) -> 
         "n_images": n_images,
     }
     path = out.with_suffix(".md")
-    names = [f"{out.name}/figure-2.svg", f"{out.name}/figure-1.svg"]
-    path.write_text(page(found, facts, names))
+    captions = {
+        "Figure 2: accuracy against the std of the noise": f"{out.name}/figure-2.svg",
+        "Figure 1: histogram of the weights": f"{out.name}/figure-1.svg",
+    }
+    path.write_text(page(found, facts, captions))
     return path
