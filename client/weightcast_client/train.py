@@ -1,7 +1,6 @@
 """The command `client train`: from images to a model with its card."""
 
 import dataclasses
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 
 from weightcast.learning.recipes import RECIPES, SETTINGS
 from weightcast.registry import lookup
+from weightcast_client.provenance import program
 from weightcast_client.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,8 +82,11 @@ def train(
         return
 
     from weightcast.learning import data
+    from weightcast_client.screen import Screen
 
     cache = Settings().cache
+    with Screen() as screen:
+        data.fetch(cache, screen.report)
     train_into(folder, order, data.load(cache, "train"), data.load(cache, "test"), threads)
     typer.echo(f"{path}: {_result(folder.card())}", err=True)
 
@@ -123,7 +126,7 @@ def train_into(
         "chosen_epoch": training.chosen_epoch,
         "test_images": evaluation.n_images,
         "test_correct_float32": evaluation.correct,
-        "trained_by": trained_by(),
+        "trained_by": program(),
         "seconds": round(sum(row["seconds"] for row in training.rows), 1),
     }
     folder.finish(tensors, found | dataclasses.asdict(machine))
@@ -195,21 +198,3 @@ def _do_epochs(
 def _result(card: Mapping[str, Any]) -> str:
     accuracy = 100 * card["test_correct_float32"] / card["test_images"]
     return f"test accuracy {accuracy:.2f} %, epoch {card['chosen_epoch']} of {card['epochs']}"
-
-
-def trained_by() -> str:
-    """Return the version of weightcast and, in a git checkout, its commit."""
-    import weightcast
-
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return f"weightcast {weightcast.__version__}"
-    return f"weightcast {weightcast.__version__}, commit {done.stdout.strip()}"

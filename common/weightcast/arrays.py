@@ -52,6 +52,13 @@ BLOCK = 1 << 17
 """Weights per block: small enough to stay in the cache, a multiple of the 8 bits of a byte."""
 
 
+GROUP = 64
+"""Weights per word of packed bits; the kernels take so many at a time."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest float32."""
+
+
 def blocks(weights: WeightSource, size: int = BLOCK) -> Iterator[tuple[int, Weights]]:
     """Yield (index of the first weight, block) through the whole source.
 

@@ -19,7 +19,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from weightcast.coding.mapping import GROUP, LARGEST
+from weightcast.arrays import GROUP, LARGEST
 
 _jit: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 _intrinsic: Any = intrinsic

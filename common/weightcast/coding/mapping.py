@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weightcast.arrays import Bits, Symbols, Weights, WeightSource, blocks, refuse_non_finite
+from weightcast.arrays import (
+    GROUP,
+    LARGEST,
+    Bits,
+    Symbols,
+    Weights,
+    WeightSource,
+    blocks,
+    refuse_non_finite,
+)
 from weightcast.coding.base import Sent
 from weightcast.errors import ParameterError, WeightsError
 
 MAX_REPETITIONS = 1000
-GROUP = 64
-"""Weights that the kernels take at a time: the bits of a word."""
-LARGEST = float(np.finfo(np.float32).max)
 ONE_CLASS = np.uint32(0xFFFFFFFF)
 """A threshold above every magnitude, for the kernels."""
 Words = npt.NDArray[np.uint64]
