@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,8 +23,8 @@ def own_services(cache: Path, *, evaluate: bool) -> Iterator[tuple[str, str]]:
     temporary folder that goes with it.
     """
     with ExitStack() as stack:
-        folder = tempfile.mkdtemp(prefix="weightcast-")
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="weightcast-"))
+        stack.callback(_remove, folder)
         receiver = stack.enter_context(
             _service(
                 "weightcast_server.cli",
@@ -35,6 +36,15 @@ def own_services(cache: Path, *, evaluate: bool) -> Iterator[tuple[str, str]]:
             )
         )
         yield stack.enter_context(own_link(receiver)), receiver
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, although a process that was killed may still end a system call in it."""
+    for _ in range(40):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from weightcast_web.command import INTERRUPTED
 @contextmanager
 def sending(scratch: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run `client send` with a folder of its own for everything temporary."""
+    # Tests that run in the background of a shell ignore interrupts, and children would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "weightcast_client.cli", "send", "--std=0.1", "--json", *words],
         env=os.environ | {"TMPDIR": str(scratch)},
