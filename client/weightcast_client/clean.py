@@ -4,23 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightcast.errors import ModelError
-from weightcast.learning.architectures import recognise
+from weightcast.learning.architectures import architecture_of
 from weightcast.learning.weights import Model
 
 if TYPE_CHECKING:
     from weightcast_client.screen import Screen
-
-
-def architecture_of(model: Model) -> str:
-    """Return the architecture of a model, or refuse if it cannot be evaluated."""
-    tensors = (*model.layout.weights, *model.layout.carried)
-    name = recognise((tensor.name, tensor.shape) for tensor in tensors)
-    if name is None:
-        raise ModelError(
-            f"no evaluation is known for the layout of '{model.path}'; send it with --no-evaluate"
-        )
-    return name
 
 
 def clean_accuracy(
@@ -45,7 +33,7 @@ def clean_accuracy(
 
     test = data.load(cache, "test")
     evaluator = Evaluator(
-        architecture_of(model), test.images[:n_images], test.labels[:n_images], arithmetic
+        architecture_of(model.layout), test.images[:n_images], test.labels[:n_images], arithmetic
     )
     found = evaluator.evaluate(load_file(model.path), screen.bar("evaluate clean"))
     accuracy = 100 * found.correct / found.n_images

@@ -79,10 +79,11 @@ def send(
 
       client send --std 0.1 --model my.safetensors --no-evaluate --json
     """
+    from weightcast.learning.architectures import architecture_of
     from weightcast.learning.weights import chosen_by, open_model
     from weightcast.randomness import Noise
     from weightcast.registry import build
-    from weightcast_client.clean import architecture_of, clean_accuracy
+    from weightcast_client.clean import clean_accuracy
     from weightcast_client.testbed import own_link, own_services
 
     settings = Settings()
@@ -95,7 +96,7 @@ def send(
             open_model(zoo.find(model), chosen_by(include or [], exclude or []))
         )
         if evaluate:
-            architecture_of(opened)
+            architecture_of(opened.layout)
         if link is not None:
             url = link
         elif receiver is not None:

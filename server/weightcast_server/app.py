@@ -17,8 +17,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from weightcast.errors import FormatError
-from weightcast.learning.architectures import ARCHITECTURES, recognise
-from weightcast.wire.header import PART_SYMBOLS, Header, parse_header
+from weightcast.learning.architectures import architecture_of
+from weightcast.wire.header import PART_SYMBOLS, parse_header
 from weightcast.wire.side import SideReader
 from weightcast.wire.symbols import parse_symbols
 from weightcast.wire.transmission import Transmission, check
@@ -130,8 +130,7 @@ def create_app(
     async def create(request: Request, response: Response) -> dict[str, Any]:
         text = bytes(await read_body(request, settings.max_header_bytes))
         header = parse_header(text, settings.max_header_bytes)
-        check(header)
-        _admit(header, settings)
+        _admit(check(header), settings)
         id_ = secrets.token_hex(16)
         key = request.headers.get("idempotency-key")
         if key is not None and not 1 <= len(key) <= MAX_KEY:
@@ -298,22 +297,16 @@ def _mourn(task: asyncio.Task[None]) -> None:
         _log.critical("the supervisor died", exc_info=task.exception())
 
 
-def _admit(header: Header, settings: Settings) -> None:
+def _admit(transmission: Transmission, settings: Settings) -> None:
     """Refuse what cannot be kept or evaluated before a byte of it is stored."""
+    header = transmission.header
     if header.n_symbols > settings.max_symbols:
         raise Refusal(
             413, "too-long", f"{header.n_symbols} symbols, at most {settings.max_symbols} allowed"
         )
-    tensors = [*header.weight_tensors, *header.carried_tensors]
-    carried = sum(tensor.n_bytes for tensor in header.carried_tensors)
-    needed = 4 * header.n_symbols + 4 * header.n_weights + header.n_weights // 4 + 2 * carried
+    needed = 4 * header.n_symbols + 4 * header.n_weights + header.n_weights // 4
+    needed += 2 * transmission.layout.carried_bytes
     if shutil.disk_usage(settings.data).free < needed + settings.spare_bytes:
         raise Refusal(507, "disk-full", f"there is no room for the {needed} bytes this would take")
-    if header.evaluate and recognise((t.name, t.shape) for t in tensors) is None:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise Refusal(
-            422,
-            "unknown-layout",
-            f"no evaluation is known for this model's layout; known: {known};"
-            " without evaluation any model can be sent",
-        )
+    if header.evaluate:
+        architecture_of(transmission.layout)

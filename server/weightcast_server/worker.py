@@ -18,6 +18,7 @@ from typing import Any
 
 from weightcast.errors import DataError, WeightcastError
 from weightcast.wire.header import Header, parse_header
+from weightcast.wire.transmission import check
 from weightcast_server.decode import decode
 from weightcast_server.files import Folder
 from weightcast_web.imports import without_collection
@@ -51,13 +52,9 @@ class Examiner:
         """Return the accuracy of a model file."""
         from safetensors.torch import load_file
 
-        from weightcast.learning.architectures import recognise
+        from weightcast.learning.architectures import architecture_of
 
-        tensors = [*header.weight_tensors, *header.carried_tensors]
-        architecture = recognise((tensor.name, tensor.shape) for tensor in tensors)
-        if architecture is None:
-            raise DataError("no evaluation is known for a model with this layout")
-        evaluator = self._evaluator(architecture, header.n_images)
+        evaluator = self._evaluator(architecture_of(check(header).layout), header.n_images)
         result = evaluator.evaluate(
             load_file(path), lambda done, total: progress.report("evaluating", done, total)
         )

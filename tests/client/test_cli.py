@@ -108,7 +108,7 @@ def test_a_model_that_cannot_be_evaluated_is_refused_before_anything_starts(
     call: Any, small_path: Path
 ) -> None:
     ran = call("send", "--std=0.1", f"--model={small_path}")
-    assert is_one_line(ran, 2, "send it with --no-evaluate")
+    assert is_one_line(ran, 2, "without evaluation (--no-evaluate) any model can be sent")
 
 
 @pytest.mark.parametrize("option", ["--link", "--receiver"])

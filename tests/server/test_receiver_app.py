@@ -73,7 +73,7 @@ def test_what_is_no_header_is_refused(
         ({"seed": 2**64}, "format-error", "seed"),
         ({"seed": -1}, "format-error", "seed"),
         ({"extra": 1}, "format-error", "extra"),
-        ({"evaluate": True}, "unknown-layout", "no evaluation is known for this model's layout"),
+        ({"evaluate": True}, "model-error", "no evaluation is known for this model's layout"),
     ],
 )
 def test_a_header_that_promises_the_impossible_is_refused(

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from weightcast.errors import ModelError
+from weightcast.learning.weights import Layout
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -45,6 +48,22 @@ def recognise(shapes: Iterable[tuple[str, Sequence[int]]]) -> str | None:
         if architecture.tensors_digest == digest:
             return name
     return None
+
+
+def architecture_of(layout: Layout) -> str:
+    """Return the name of the architecture with this layout.
+
+    Raises:
+        ModelError: it is not known, so that its accuracy cannot be found.
+    """
+    name = recognise((t.name, t.shape) for t in (*layout.weights, *layout.carried))
+    if name is None:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ModelError(
+            f"no evaluation is known for this model's layout; known: {known};"
+            " without evaluation (--no-evaluate) any model can be sent"
+        )
+    return name
 
 
 def build(name: str) -> Any:

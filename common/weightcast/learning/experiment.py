@@ -13,9 +13,8 @@ from safetensors.torch import load
 
 from weightcast.arrays import Weights, blocks
 from weightcast.coding import Sent
-from weightcast.errors import ModelError
 from weightcast.learning import data, zoo
-from weightcast.learning.architectures import recognise
+from weightcast.learning.architectures import architecture_of
 from weightcast.learning.augmentation import split
 from weightcast.learning.evaluation import Evaluation, Evaluator
 from weightcast.learning.weights import Model, open_model, put_together
@@ -67,13 +66,13 @@ class Laboratory:
 
     def _evaluate_clean(self, name: str, split_name: str, n_images: int) -> Evaluation:
         with open_model(zoo.find(name)) as model:
-            evaluator = self._evaluator(_architecture_of(model), split_name, n_images)
+            evaluator = self._evaluator(architecture_of(model.layout), split_name, n_images)
             return evaluator.evaluate(load(model.path.read_bytes()))
 
     def _evaluate(self, run: Run, model: Model, blocks: Iterable[Weights]) -> Evaluation:
         file = io.BytesIO()
         put_together(file, model.layout, blocks, {t.name: raw for t, raw in model.carried()})
-        evaluator = self._evaluator(_architecture_of(model), run.split, run.n_images)
+        evaluator = self._evaluator(architecture_of(model.layout), run.split, run.n_images)
         return evaluator.evaluate(load(file.getvalue()))
 
     def _new_evaluator(self, architecture: str, split_name: str, n_images: int) -> Evaluator:
@@ -115,14 +114,6 @@ def _transmit(run: Run, model: Model) -> tuple[Weights, dict[str, Any]]:
         plane_bytes = side.write(body, model)
     ledger = ledger_of(header, plane_bytes, body.tell(), channel.capacity())
     return received, figures(ledger, symbols, error)
-
-
-def _architecture_of(model: Model) -> str:
-    tensors = (*model.layout.weights, *model.layout.carried)
-    name = recognise((tensor.name, tensor.shape) for tensor in tensors)
-    if name is None:
-        raise ModelError(f"no evaluation is known for the layout of '{model.path}'")
-    return name
 
 
 def _percent(evaluation: Evaluation) -> float:
