@@ -13,6 +13,7 @@ from weightcast.errors import ParameterError
 from weightcast.learning import zoo
 from weightcast_client.reproduce import reproduce
 from weightcast_client.settings import Settings
+from weightcast_client.summary import summary
 from weightcast_client.sweep import sweep
 from weightcast_client.train import train
 from weightcast_web.command import run
@@ -151,6 +152,7 @@ def send(
 
 app.command()(reproduce)
 app.command()(sweep)
+app.command()(summary)
 app.command()(train)
 
 

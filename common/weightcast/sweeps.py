@@ -174,6 +174,10 @@ class Results:
         """Return the row of a run."""
         return self._rows[run.key]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows, in the order of the file."""
+        return list(self._rows.values())
+
     def add(self, run: Run, result: Mapping[str, Any]) -> None:
         """Append the result of a run, durably."""
         row = asdict(run) | dict(result)

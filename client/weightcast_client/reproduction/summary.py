@@ -53,11 +53,12 @@ def curves(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
         curve = draws.setdefault((row["model"], row["scheme"]), {})
         curve.setdefault(row["channel_params"]["std"], []).append(row)
     return {
-        name: {std: _point(curve[std]) for std in sorted(curve)} for name, curve in draws.items()
+        name: {std: point(curve[std]) for std in sorted(curve)} for name, curve in draws.items()
     }
 
 
-def _point(rows: Sequence[Mapping[str, Any]]) -> Point:
+def point(rows: Sequence[Mapping[str, Any]]) -> Point:
+    """Return the point of which these are the draws."""
     first = rows[0]
     return Point(
         accuracies=tuple(row["accuracy"] for row in rows),

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from weightcast.sweeps import Results
+from weightcast_client.summary import table
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def row(stream: int, accuracy: float, n_large: int) -> dict[str, object]:
+    return {
+        "model": "m",
+        "scheme": "adaptive-mapping",
+        "params": {"n_large": n_large},
+        "channel": "awgn",
+        "channel_params": {"std": 0.5},
+        "split": "test",
+        "n_images": 2000,
+        "stream": stream,
+        "accuracy": accuracy,
+        "clean_accuracy": 90.0,
+        "uses_per_weight": 1.0,
+        "all_in_uses_per_weight": 1.5,
+    }
+
+
+def test_draws_are_taken_together_and_points_keep_their_order() -> None:
+    lines = table([row(0, 80.0, 7), row(1, 84.0, 7), row(0, 50.0, 3)]).splitlines()
+    # t of 1 degree is 12.706, the standard error of 80 and 84 is 2.
+    name = "| `adaptive-mapping` n_large={} | `awgn` std=0.5 | 2,000 test |"
+    assert lines[2] == name.format(7) + " 2 | 82.00 ± 25.41 | 90.00 | 1.0000 | 1.5000 |"
+    assert lines[3] == name.format(3) + " 1 | 50.00 | 90.00 | 1.0000 | 1.5000 |"
+
+
+@pytest.mark.parametrize("results", sorted(EXPERIMENTS.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_committed_tables_are_those_of_the_committed_results(results: Path) -> None:
+    assert results.with_suffix(".md").read_text() == table(Results(results).rows())
