@@ -35,12 +35,14 @@ def run(
     Options that are not given come from the environment: WEIGHTCAST_SERVER_DATA,
     WEIGHTCAST_SERVER_PORT and so on.
     """
+    from weightcast_server.lock import alone_in
     from weightcast_server.worker_process import hire
     from weightcast_web.sockets import bind, inherit
 
     given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
+    lock = alone_in(settings.data)
     try:
         # The worker loads torch meanwhile.
         worker = hire(settings)
@@ -50,6 +52,7 @@ def run(
 
         serve(create_app(settings, worker=worker), listener, attached=attached is not None)
     finally:
+        lock.close()
         if forget:
             shutil.rmtree(settings.data, ignore_errors=True)
 

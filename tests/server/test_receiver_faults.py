@@ -276,17 +276,33 @@ def test_a_busy_database_is_a_503_and_what_is_queued_is_done_once_it_is_free(
         assert own.receiver.get("/health").status_code == 200
 
 
-def test_a_folder_whose_database_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "receiver.db").write_bytes(b"this is no database" * 100)
+def refused(data: Path) -> str:
+    """Return the one line with which a receiver refuses a data folder."""
     ran = subprocess.run(
-        [sys.executable, "-m", "weightcast_server.cli", "run", f"--data={tmp_path}", "--port=0"],
+        [sys.executable, "-m", "weightcast_server.cli", "run", f"--data={data}", "--port=0"],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert ran.returncode == 2
-    assert ran.stderr.startswith("error: cannot open the database in ")
     assert ran.stderr.count("\n") == 1
+    return ran.stderr
+
+
+def test_a_folder_whose_database_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "receiver.db").write_bytes(b"this is no database" * 100)
+    assert refused(tmp_path).startswith("error: cannot open the database in ")
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert refused(tmp_path / "file/data").startswith("error: cannot use the folder ")
+
+
+def test_a_second_receiver_on_the_same_folder_is_refused(running: Any, tmp_path: Path) -> None:
+    with running(tmp_path) as (_, url):
+        assert refused(tmp_path) == f"error: another receiver uses the folder '{tmp_path}'\n"
+        assert httpx.get(f"{url}/health").json()["status"] == "ready"
 
 
 def test_a_signal_ends_the_receiver_and_its_worker(

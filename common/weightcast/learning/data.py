@@ -217,11 +217,11 @@ def _load(cache: Path, name: str) -> Bytes:
     try:
         values = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(f"CIFAR-10 is not in '{cache}'; `client data` fetches it") from None
+        raise DataError("CIFAR-10 is not in the cache; `client data` fetches it") from None
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}") from None
+        raise DataError(f"{path.name} in the cache cannot be read: {error}") from None
     found: Bytes = values
-    _verify(name, found, f"'{path}'")
+    _verify(name, found, "the cache")
     return found
 
 
