@@ -1,6 +1,7 @@
 """What the documents say is what the code does."""
 
 import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -75,3 +76,14 @@ def test_the_table_of_settings_is_complete() -> None:
     rows = re.findall(r"^\| `WEIGHTCAST_", text, flags=re.M)
     known = (ClientSettings, LinkSettings, ServerSettings)
     assert len(rows) == sum(len(settings.model_fields) for settings in known)
+
+
+@pytest.mark.cifar
+def test_every_key_of_the_result_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["send", "--std=0.1", "--limit=20", "--repeat=2", "--json"]
+    typer.main.get_command(client.app)(words, standalone_mode=False)
+    text = (ROOT / "docs/results.md").read_text()
+    for key, value in json.loads(capsys.readouterr().out).items():
+        assert f"`{key}`" in text, key
+        if key == "seconds":
+            assert all(f"`{phase}`" in text for phase in value)
