@@ -18,6 +18,14 @@ def test_the_quantile_of_many_degrees_is_that_of_a_normal_distribution() -> None
     assert student_t(100_000) == pytest.approx(1.95996, abs=1e-4)
 
 
+def test_the_interval_is_t_standard_errors_wide() -> None:
+    # The standard deviation of 1, 2, 3 is 1, its standard error 1 / sqrt(3).
+    mean, low, high = mean_and_interval([1, 2, 3])
+    assert mean == 2
+    assert high - 2 == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
+    assert low + high == pytest.approx(4)
+
+
 def test_the_interval_covers_the_true_mean_95_times_in_100() -> None:
     rng = np.random.Generator(np.random.Philox(1))
     intervals = [mean_and_interval(rng.normal(3, 2, 5).tolist()) for _ in range(1000)]
