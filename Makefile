@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench
+.PHONY: help install demo test torture check fix bench
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ demo: install ## data, then one model over the noisy link
 test: install ## all tests that this machine can run
 	$(BIN)/client data
 	$(BIN)/python -m pytest
+
+torture: install ## hundreds of kills and cuts, a line per row of docs/reliability.md
+	$(BIN)/client data
+	$(BIN)/python -m pytest tests/faults --torture
 
 check: install ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -30,7 +30,7 @@ from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce
 from weightcast_client.settings import Settings
 from weightcast_client.testbed import own_services
-from weightcast_client.transport import Transport
+from weightcast_client.transport import Transport, transport_to
 
 REPETITIONS = 12
 _SINK = """
@@ -50,7 +50,7 @@ while True:
 
 def measure() -> list[Row]:
     """Measure the direct path, the path over the link and a raw copy."""
-    settings = Settings()
+    settings = Settings().with_token()
     with ExitStack() as stack:
         model = stack.enter_context(open_model(zoo.find(zoo.DEFAULT_MODEL), chosen_by([], [])))
         scheme = SCHEMES[DEFAULT_SCHEME]()
@@ -71,16 +71,17 @@ def measure() -> list[Row]:
                 evaluate=False,
             )
 
-        urls = stack.enter_context(own_services(settings.cache, evaluate=False))
+        urls = stack.enter_context(own_services(settings, evaluate=False))
         link, receiver = (_reach(url, settings, stack) for url in urls)
         port = stack.enter_context(_sink())
         noisy, clean = header("awgn", AWGN(std=0.1)), header("noiseless", Noiseless())
         opened: list[str] = []
+        allowed = {"authorization": f"Bearer {settings.token.get_secret_value()}"}
 
         def forget() -> None:
             while opened:
                 url = f"{urls[1]}/transmissions/{opened.pop()}"
-                httpx.delete(url, trust_env=False).raise_for_status()
+                httpx.delete(url, headers=allowed, trust_env=False).raise_for_status()
 
         tasks: dict[str, Callable[[], object]] = {
             "raw": lambda: _copy(port, parts),
@@ -116,13 +117,7 @@ def measure() -> list[Row]:
 
 
 def _reach(url: str, settings: Settings, stack: ExitStack) -> Transport:
-    transport = Transport(
-        url,
-        connect_timeout_s=settings.connect_timeout_s,
-        answer_timeout_s=settings.answer_timeout_s,
-        tries=settings.tries,
-    )
-    stack.callback(transport.close)
+    transport = stack.enter_context(transport_to(url, settings))
     transport.probe()
     return transport
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
+from pydantic import SecretStr
 from safetensors.numpy import save_file
 
 from weightcast.channels import CHANNELS
@@ -71,21 +72,12 @@ class Services(NamedTuple):
 
 
 @contextmanager
-def join(data: Path, **settings: Any) -> Iterator[Services]:
-    """Run a receiver and a link to it in one process, with everything but sockets."""
+def run_apps(start: Callable[[AsyncExitStack], Any]) -> Iterator[list[InProcess]]:
+    """Run apps on an event loop in a thread; yield the ways to what `start` returns."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     apps = AsyncExitStack()
-
-    async def start() -> tuple[FastAPI, FastAPI]:
-        receiving = receiver.create_app(ReceiverSettings(data=data, evaluate=False, **settings))
-        linking = link.create_app(
-            LinkSettings(receiver="http://receiver"), httpx.ASGITransport(receiving)
-        )
-        for app in (receiving, linking):
-            await apps.enter_async_context(app.router.lifespan_context(app))
-        return linking, receiving
 
     def run(coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
@@ -96,12 +88,50 @@ def join(data: Path, **settings: Any) -> Iterator[Services]:
         stack.callback(loop.call_soon_threadsafe, loop.stop)
         stack.callback(lambda: run(loop.shutdown_default_executor()))
         stack.callback(lambda: run(apps.aclose()))
-        roads = [InProcess(loop, app) for app in run(start())]
+        yield [InProcess(loop, app) for app in run(start(apps))]
+
+
+@contextmanager
+def join(data: Path, token: SecretStr | None = None, **settings: Any) -> Iterator[Services]:
+    """Run a receiver and a link to it in one process, with everything but sockets."""
+
+    async def start(apps: AsyncExitStack) -> tuple[FastAPI, FastAPI]:
+        receiving = receiver.create_app(
+            ReceiverSettings(data=data, evaluate=False, token=token, **settings)
+        )
+        linking = link.create_app(
+            LinkSettings(receiver="http://receiver", token=token), httpx.ASGITransport(receiving)
+        )
+        for app in (receiving, linking):
+            await apps.enter_async_context(app.router.lifespan_context(app))
+        return linking, receiving
+
+    shown = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    with ExitStack() as stack:
+        roads = stack.enter_context(run_apps(start))
         clients = [
-            stack.enter_context(httpx.Client(transport=road, base_url="http://test"))
+            stack.enter_context(httpx.Client(transport=road, base_url="http://test", headers=shown))
             for road in roads
         ]
         yield Services(clients[0], clients[1], roads[0], data)
+
+
+@contextmanager
+def run_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """Run an app in this process and yield a client of it."""
+
+    async def start(apps: AsyncExitStack) -> tuple[FastAPI]:
+        await apps.enter_async_context(app.router.lifespan_context(app))
+        return (app,)
+
+    with run_apps(start) as (road,), httpx.Client(transport=road, base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def in_process() -> Any:
+    """`run_app`."""
+    return run_app
 
 
 @pytest.fixture(scope="session")
@@ -111,9 +141,17 @@ def joined() -> Any:
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services_database() -> str:
+    """The setting `database` of the receiver of `services`: SQLite, where nothing else is said."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def services(
+    tmp_path_factory: pytest.TempPathFactory, services_database: str
+) -> Iterator[Services]:
     """A link and a receiver for all tests of a module."""
-    with join(tmp_path_factory.mktemp("receiver")) as joined:
+    with join(tmp_path_factory.mktemp("receiver"), database=services_database) as joined:
         yield joined
 
 
@@ -129,6 +167,13 @@ def write_model(path: Path, n_weights: int = N_WEIGHTS, seed: int = 1) -> Path:
     }
     save_file({name: tensor for name, tensor in tensors.items() if tensor.size}, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A call that writes a model of so many weights."""
+    folder = tmp_path_factory.mktemp("models")
+    return lambda n_weights: write_model(folder / f"{n_weights}.safetensors", n_weights)
 
 
 @pytest.fixture(scope="session")
@@ -256,13 +301,16 @@ def transport(services: Services) -> Iterator[Transport]:
     to_link.close()
 
 
-def make_transport(road: httpx.BaseTransport | None, url: str = "http://test") -> Transport:
+def make_transport(
+    road: httpx.BaseTransport | None, url: str = "http://test", token: SecretStr | None = None
+) -> Transport:
     """Return a sender's transport that does not wait long between tries."""
     return Transport(
         url,
         connect_timeout_s=5,
         answer_timeout_s=60,
         tries=6,
+        token=token,
         http=road,
         first_wait_s=0.001,
     )
@@ -319,18 +367,27 @@ def running() -> Any:
 
 @contextmanager
 def run_service(
-    data: Path | None, receiver: str = "", **more: Any
+    data: Path | None, receiver: str = "", *, port: int = 0, **more: Any
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a receiver, or a link to one, in a process of its own; yield (process, URL)."""
     link_words = ["weightcast_link.cli", f"--receiver={receiver}"]
     receiver_words = ["weightcast_server.cli", "run", f"--data={data}", "--no-evaluate"]
     words = link_words if data is None else receiver_words
     process = subprocess.Popen(
-        [sys.executable, "-m", *words, "--port=0"], stderr=subprocess.PIPE, text=True, **more
+        [sys.executable, "-m", *words, f"--port={port}"], stderr=subprocess.PIPE, text=True, **more
     )
     assert process.stderr is not None
+    logs = process.stderr
+    url = next(line for line in logs if "listening on " in line).rpartition(" ")[2].strip(' "}\n')
+    # A service whose logs nobody reads would stand still when the pipe is full.
+    reader = threading.Thread(target=logs.read)
+    reader.start()
     try:
-        yield process, process.stderr.readline().rpartition(" ")[2].strip()
+        yield process, url
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
+        reader.join()
+        logs.close()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,8 +1,10 @@
 """Imports go one way, as `docs/architecture.md` draws them."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,10 @@ LAYERS = [
 
 ENVIRONMENT = {"environ", "getenv", "BaseSettings"}
 HEAVY = {"torch", "torchvision"}
+
+FASTER = {"numba", "llvmlite"}
+"""What the link uses if it is there; without it the noise has the same bits."""
+COMES_WITH = {"starlette": "fastapi"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -88,6 +94,43 @@ def test_only_learning_knows_torch() -> None:
         assert not heavy, path
         if package in ("weightcast_link", "weightcast_web"):
             assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
+
+
+def modules_of_the_link() -> set[str]:
+    """Return the dotted names of our modules that the link imports, whenever it does."""
+    found: set[str] = set()
+    new = {f"weightcast_link.{path.stem}" for path in PACKAGES["weightcast_link"].glob("*.py")}
+    while new:
+        found |= new
+        used = {name for module in new for name in imports(file_of(module))}
+        new = {name for name in used if file_of(name).exists()} - found
+    return found
+
+
+def file_of(module: str) -> Path:
+    """Return the file of a module of ours; of any other name, one that does not exist."""
+    package, *inner = module.split(".")
+    path = PACKAGES.get(package, ROOT / "elsewhere").joinpath(*inner)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def requirements(lines: list[str]) -> dict[str, str]:
+    """Return requirements by the name under which they are imported."""
+    return {re.split(r"[\[<>=]", line)[0].replace("-", "_"): line for line in lines if line}
+
+
+def test_the_link_requires_what_it_imports() -> None:
+    used = {name.partition(".")[0] for m in modules_of_the_link() for name in imports(file_of(m))}
+    used = {COMES_WITH.get(name, name) for name in used} - PACKAGES.keys() - FASTER
+    listed = requirements((ROOT / "link/requirements.txt").read_text().splitlines())
+    assert used - set(sys.stdlib_module_names) == listed.keys()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = requirements(project["dependencies"])
+    assert {name: ours[name] for name in listed} == listed
+
+
+def test_the_link_does_without_what_its_image_leaves_out() -> None:
+    assert not {name for name in modules_of_the_link() if name.startswith("weightcast.learning")}
 
 
 def test_only_settings_read_the_environment() -> None:

@@ -2,17 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from weightcast.learning.architectures import architecture_of
 from weightcast.learning.weights import Model
-
-if TYPE_CHECKING:
-    from weightcast_client.screen import Screen
+from weightcast_client.progress import Progress
 
 
 def clean_accuracy(
-    model: Model, cache: Path, n_images: int | None, arithmetic: str, screen: "Screen"
+    model: Model, cache: Path, n_images: int | None, arithmetic: str, progress: Progress
 ) -> float:
     """Return the accuracy in % of a model that has not been sent.
 
@@ -21,7 +18,7 @@ def clean_accuracy(
         cache: folder of the test set, and of what is remembered.
         n_images: first test images; None: all.
         arithmetic: of the evaluation that it will be compared with.
-        screen: shows the progress if it must be computed.
+        progress: is told how far it is if it must be computed.
     """
     memory = cache / "clean" / f"{model.digest()}-{arithmetic}-{n_images or 'all'}.json"
     if memory.exists():
@@ -35,7 +32,9 @@ def clean_accuracy(
     evaluator = Evaluator(
         architecture_of(model.layout), test.images[:n_images], test.labels[:n_images], arithmetic
     )
-    found = evaluator.evaluate(load_file(model.path), screen.bar("evaluate clean"))
+    found = evaluator.evaluate(
+        load_file(model.path), lambda *done: progress.report("evaluate clean", *done)
+    )
     accuracy = 100 * found.correct / found.n_images
     memory.parent.mkdir(parents=True, exist_ok=True)
     temporary = memory.with_suffix(".new")

@@ -12,6 +12,7 @@ from weightcast.coding import DEFAULT_SCHEME, SCHEMES
 from weightcast.errors import ParameterError
 from weightcast.learning import zoo
 from weightcast_client.reproduce import reproduce
+from weightcast_client.service.command import serve
 from weightcast_client.settings import Settings
 from weightcast_client.summary import summary
 from weightcast_client.sweep import sweep
@@ -54,6 +55,9 @@ def send(
         str | None, typer.Option(help="URL of a receiver; a link to it is started here.")
     ] = None,
     link: Annotated[str | None, typer.Option(help="URL of a link; it knows its receiver.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="What was sent under this key before is gone on with.")
+    ] = None,
     include: Annotated[
         list[str] | None,
         typer.Option(help="Only tensors whose name matches are weights; repeatable."),
@@ -80,70 +84,47 @@ def send(
 
       client send --std 0.1 --model my.safetensors --no-evaluate --json
     """
-    from weightcast.learning.architectures import architecture_of
-    from weightcast.learning.weights import chosen_by, open_model
-    from weightcast.randomness import Noise
-    from weightcast.registry import build
-    from weightcast_client.clean import clean_accuracy
+    from weightcast_client.order import Wish
     from weightcast_client.testbed import own_link, own_services
 
     settings = Settings()
-    Noise(seed=seed)
-    chosen_scheme = build(SCHEMES, scheme, _pairs(set_), "scheme")
-    channel_params = _pairs(channel_set) | ({} if std is None else {"std": std})
-    chosen_channel = build(CHANNELS, channel, channel_params, "channel")
+    wish = Wish(
+        model_name=model if model in zoo.models() else Path(model).name,
+        path=zoo.find(model),
+        scheme=scheme,
+        params=_pairs(set_),
+        channel=channel,
+        channel_params=_pairs(channel_set),
+        std=std,
+        seed=seed,
+        evaluate=evaluate,
+        n_images=limit,
+        include=include or [],
+        exclude=exclude or [],
+    )
     with ExitStack() as stack:
-        opened = stack.enter_context(
-            open_model(zoo.find(model), chosen_by(include or [], exclude or []))
-        )
-        if evaluate:
-            architecture_of(opened.layout)
+        order = stack.enter_context(wish.open())
+        link = link or (settings.link if receiver is None else None)
+        if link is None:
+            settings = settings.with_token()
         if link is not None:
             url = link
         elif receiver is not None:
-            url = stack.enter_context(own_link(receiver))
+            url = stack.enter_context(own_link(receiver, settings))
         else:
-            url, _ = stack.enter_context(own_services(settings.cache, evaluate=evaluate))
+            url, _ = stack.enter_context(own_services(settings, evaluate=evaluate))
 
         with without_collection():  # The services start while this process goes on importing.
-            from weightcast.learning import data as cifar10
+            from weightcast_client.draws import send_draws
             from weightcast_client.screen import Screen, show_result
-            from weightcast_client.send import Order, make_plan
-            from weightcast_client.send import send as send_once
-            from weightcast_client.transport import Transport
+            from weightcast_client.send import make_plan
+            from weightcast_client.transport import transport_to
 
         screen = stack.enter_context(Screen())
-        if evaluate:
-            cifar10.ensure(settings.cache, screen.report)
-        transport = Transport(
-            url,
-            connect_timeout_s=settings.connect_timeout_s,
-            answer_timeout_s=settings.answer_timeout_s,
-            tries=settings.tries,
-        )
-        stack.callback(transport.close)
-        order = Order(
-            model_name=model if model in zoo.models() else Path(model).name,
-            model=opened,
-            scheme_name=scheme,
-            scheme=chosen_scheme,
-            channel_name=channel,
-            channel=chosen_channel,
-            seed=seed,
-            evaluate=evaluate,
-            n_images=limit,
-        )
+        transport = stack.enter_context(transport_to(url, settings))
         plans = make_plan(order)
         transport.probe(link or receiver)
-        results = [
-            send_once(order, plans, stream, transport, settings.flights, screen)
-            for stream in range(repeat)
-        ]
-        result = _summary(results)
-        if evaluate:
-            result["clean_accuracy"] = clean_accuracy(
-                opened, settings.cache, limit, result["arithmetic"], screen
-            )
+        result = send_draws(order, plans, repeat, transport, settings, screen, key=key)
     if as_json:
         print(json.dumps(result))
     else:
@@ -151,6 +132,7 @@ def send(
 
 
 app.command()(reproduce)
+app.command()(serve)
 app.command()(sweep)
 app.command()(summary)
 app.command()(train)
@@ -204,32 +186,6 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
             raise ParameterError(f"expected key=value, got '{text}'")
         pairs[key] = value
     return pairs
-
-
-def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the result of one draw, or the mean over several with its interval."""
-    first = results[0]
-    if len(results) == 1:
-        return first
-    from weightcast.intervals import mean_and_interval
-
-    seconds = {k: sum(r["seconds"][k] for r in results) for k in first["seconds"]}
-    summary = first | {
-        "transmissions": [r["transmission"] for r in results],
-        "weight_mse": sum(r["weight_mse"] for r in results) / len(results),
-        "seconds": seconds,
-    }
-    if first["accuracy"] is not None:
-        accuracies = [r["accuracy"] for r in results]
-        mean, low, high = mean_and_interval(accuracies)
-        summary |= {
-            "accuracy": mean,
-            "accuracy_mean": mean,
-            "accuracy_low": low,
-            "accuracy_high": high,
-            "accuracies": accuracies,
-        }
-    return summary
 
 
 def _show_registry(registry: dict[str, Any]) -> None:

@@ -15,12 +15,13 @@ from weightcast.learning import data, zoo
 from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results, Run
 from weightcast_client.clean import clean_accuracy
+from weightcast_client.order import Order
 from weightcast_client.provenance import program
 from weightcast_client.screen import Screen
-from weightcast_client.send import Order, make_plan, send
+from weightcast_client.send import make_plan, send
 from weightcast_client.settings import Settings
 from weightcast_client.testbed import own_services
-from weightcast_client.transport import Transport
+from weightcast_client.transport import transport_to
 
 
 def fill(
@@ -78,18 +79,12 @@ def _do(run: Run) -> dict[str, Any]:
 
 def _over_http(runs: list[Run], screen: Screen) -> Iterator[tuple[Run, dict[str, Any]]]:
     """Yield runs and their results, sent through real services one by one."""
-    settings = Settings()
+    settings = Settings().with_token()
     if any(run.split != "test" for run in runs):
         raise ParameterError("a receiver evaluates test images only; leave out --over-http")
     with ExitStack() as stack:
-        url, _ = stack.enter_context(own_services(settings.cache, evaluate=True))
-        transport = Transport(
-            url,
-            connect_timeout_s=settings.connect_timeout_s,
-            answer_timeout_s=settings.answer_timeout_s,
-            tries=settings.tries,
-        )
-        stack.callback(transport.close)
+        url, _ = stack.enter_context(own_services(settings, evaluate=True))
+        transport = stack.enter_context(transport_to(url, settings))
         transport.probe()
         for run in runs:
             with open_model(zoo.find(run.model)) as model:

@@ -1,11 +1,12 @@
 """The main job: one model over the link, and what arrived of it."""
 
 import hashlib
+import os
 import secrets
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,6 @@ from typing import Any
 import numpy as np
 
 from weightcast.arrays import Symbols, blocks
-from weightcast.channels import Channel
-from weightcast.coding import Scheme
 from weightcast.errors import LinkError
 from weightcast.learning.weights import Model, open_model
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
@@ -25,32 +24,11 @@ from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce, ledger_of
-from weightcast_client.screen import Screen
+from weightcast_client.order import Order
+from weightcast_client.progress import Progress
 from weightcast_client.transport import Transport
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What to send, and how.
-
-    Args:
-        model_name: as the user calls it.
-        model: the open file.
-        scheme_name, scheme, channel_name, channel: as in the registries.
-        seed: of the noise.
-        evaluate: whether the receiver evaluates the model.
-        n_images: first test images to evaluate on; None: all.
-    """
-
-    model_name: str
-    model: Model
-    scheme_name: str
-    scheme: Scheme[Any]
-    channel_name: str
-    channel: Channel
-    seed: int
-    evaluate: bool
-    n_images: int | None
+_OPEN = ("created", "receiving")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +47,15 @@ def make_plan(order: Order) -> Plans:
 
 
 def send(
-    order: Order, plans: Plans, stream: int, transport: Transport, flights: int, screen: Screen
+    order: Order,
+    plans: Plans,
+    stream: int,
+    transport: Transport,
+    flights: int,
+    progress: Progress,
+    *,
+    key: str | None = None,
+    opened: Callable[[str], None] = lambda id_: None,
 ) -> dict[str, Any]:
     """Send a model once and return the result, with the keys of the command's JSON.
 
@@ -78,7 +64,9 @@ def send(
         stream: number of the noise draw.
         transport: to the link.
         flights: parts on their way at once.
-        screen: shows the progress.
+        progress: is told how far each phase is.
+        key: what was sent under the same key before is gone on with; None: nothing was.
+        opened: is told the transmission's id.
 
     Raises:
         LinkError: the other end is not there, refuses or fails.
@@ -97,20 +85,21 @@ def send(
         evaluate=order.evaluate,
         n_images=order.n_images,
     )
-    id_ = transport.create(header.to_bytes(), secrets.token_hex(16))
+    id_, here = _open(header, transport, key)
+    opened(id_)
     meter = SymbolMeter()
     with SideWriter(order.scheme.side_names) as side:
         encoding = _send_parts(
-            order, plans.plan, header, id_, transport, flights, screen, side, meter
+            order, plans.plan, header, id_, here, transport, flights, progress, side, meter
         )
         with tempfile.TemporaryFile() as file:
             lengths = side.write(file, order.model)
-            file.seek(0)
-            transport.put_side(id_, file)
-            side_bytes = file.tell()
+            side_bytes = file.seek(0, os.SEEK_END)
+            if not here.side:
+                transport.put_side(id_, file)
     transport.complete(id_)
     sent = time.perf_counter()
-    report, error = _follow(order.model, id_, transport, screen)
+    report, error = _follow(order.model, id_, transport, progress)
     ledger = ledger_of(header, lengths, side_bytes, order.channel.capacity())
     return {
         "transmission": id_,
@@ -137,14 +126,39 @@ def send(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What the receiver has of a transmission already."""
+
+    parts: Container[int] = ()
+    side: bool = False
+
+
+def _open(header: Header, transport: Transport, key: str | None) -> tuple[str, _Here]:
+    """Open a transmission, or go on with the one that this key has opened before."""
+    text = header.to_bytes()
+    if key is None:
+        return transport.create(text, secrets.token_hex(16)), _Here()
+    id_ = transport.create(text, key)
+    state = transport.state(id_)["state"]
+    if state == "expired":
+        transport.delete(id_)
+        return transport.create(text, key), _Here()
+    if state not in _OPEN:
+        return id_, _Here(range(header.n_parts), True)
+    found = transport.arrived(id_)
+    return id_, _Here(found["parts"], found["side"])
+
+
 def _send_parts(
     order: Order,
     plan: Any,
     header: Header,
     id_: str,
+    here: _Here,
     transport: Transport,
     flights: int,
-    screen: Screen,
+    progress: Progress,
     side: SideWriter,
     meter: SymbolMeter,
 ) -> float:
@@ -154,7 +168,7 @@ def _send_parts(
         for at, block, sent in encode(order.model, order.scheme, plan):
             side.add(sent.side)
             meter.add(sent.symbols)
-            screen.report("encode", at + len(block), header.n_weights)
+            progress.report("encode", at + len(block), header.n_weights)
             yield sent.symbols
 
     encoding = 0.0
@@ -164,11 +178,14 @@ def _send_parts(
         parts = enumerate(cut_into_parts(symbols()))
         done = 0
 
-        def land() -> None:
+        def report_one() -> None:
             nonlocal done
-            waiting.popleft().result()
             done += 1
-            screen.report("send", done, header.n_parts)
+            progress.report("send", done, header.n_parts)
+
+        def land() -> None:
+            waiting.popleft().result()
+            report_one()
 
         while True:
             began = time.perf_counter()
@@ -176,6 +193,9 @@ def _send_parts(
             encoding += time.perf_counter() - began
             if part is None:
                 break
+            if n in here.parts:
+                report_one()
+                continue
             raw = part.astype("<f4", copy=False).view(np.uint8).data
             waiting.append(pool.submit(transport.put_part, id_, n, raw))
             if len(waiting) > flights:
@@ -191,7 +211,7 @@ def _send_parts(
 
 
 def _follow(
-    model: Model, id_: str, transport: Transport, screen: Screen
+    model: Model, id_: str, transport: Transport, progress: Progress
 ) -> tuple[dict[str, Any], ErrorMeter]:
     """Show what the receiver does; return its report and the error of the model it has."""
     compared: tuple[ErrorMeter, str] | None = None
@@ -199,15 +219,15 @@ def _follow(
         if now["state"] in ("evaluating", "done"):
             # As soon as it is decoded: the receiver evaluates meanwhile.
             compared = compared or _compare(model, id_, transport)
-            screen.report("decode", model.layout.n_weights, model.layout.n_weights)
-        progress = now["progress"]
-        if progress is not None:
-            name = {"decoding": "decode", "evaluating": "evaluate"}[progress["phase"]]
-            screen.report(name, progress["done"], progress["total"])
+            progress.report("decode", model.layout.n_weights, model.layout.n_weights)
+        work = now["progress"]
+        if work is not None:
+            name = {"decoding": "decode", "evaluating": "evaluate"}[work["phase"]]
+            progress.report(name, work["done"], work["total"])
         if now["state"] == "done" and compared is not None:
             report: dict[str, Any] = now["report"]
             if "n_images" in report:
-                screen.report("evaluate", report["n_images"], report["n_images"])
+                progress.report("evaluate", report["n_images"], report["n_images"])
             error, digest = compared
             if digest != report["weights_digest"]:
                 raise LinkError("the received model is not the one the receiver reports on")
@@ -222,8 +242,8 @@ def _compare(model: Model, id_: str, transport: Transport) -> tuple[ErrorMeter, 
     """Fetch the received model; return its error and the SHA-256 of its weights."""
     names = {tensor.name for tensor in model.layout.weights}
     meter = ErrorMeter()
-    with tempfile.TemporaryDirectory(prefix="weightcast-") as folder:
-        path = Path(folder) / "received.safetensors"
+    with tempfile.TemporaryFile() as file:  # It has no name, so it goes when this process does.
+        path = Path(f"/dev/fd/{file.fileno()}")
         transport.save_model(id_, path)
         with open_model(path, lambda tensor: tensor.name in names) as received:
             found = hashlib.sha256()

@@ -11,16 +11,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from weightcast_client.settings import Settings
 from weightcast_web.sockets import bind, url_of
 
 
 @contextmanager
-def own_services(cache: Path, *, evaluate: bool) -> Iterator[tuple[str, str]]:
+def own_services(settings: Settings, *, evaluate: bool) -> Iterator[tuple[str, str]]:
     """Start both services and yield (URL of the link, URL of the receiver); then stop them.
 
     They are still starting when the block begins: calls wait until they listen. They end when their
     standard input closes, so they cannot outlive this process, and the receiver's files are in a
     temporary folder that goes with it.
+
+    Args:
+        settings: with the token that both demand, and the folder of data sets.
+        evaluate: whether the receiver prepares to evaluate.
     """
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="weightcast-"))
@@ -30,12 +35,13 @@ def own_services(cache: Path, *, evaluate: bool) -> Iterator[tuple[str, str]]:
                 "weightcast_server.cli",
                 "run",
                 f"--data={folder}",
-                f"--cache={cache}",
+                f"--cache={settings.cache}",
                 "--evaluate" if evaluate else "--no-evaluate",
                 "--forget",
+                settings=settings,
             )
         )
-        yield stack.enter_context(own_link(receiver)), receiver
+        yield stack.enter_context(own_link(receiver, settings)), receiver
 
 
 def _remove(folder: Path) -> None:
@@ -48,14 +54,19 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def own_link(receiver: str) -> Iterator[str]:
-    """Start a link to a receiver and yield its URL; then stop it."""
-    with _service("weightcast_link.cli", f"--receiver={receiver}") as url:
+def own_link(receiver: str, settings: Settings) -> Iterator[str]:
+    """Start a link to a receiver and yield its URL; then stop it.
+
+    Args:
+        receiver: its URL.
+        settings: with the token that the link demands, and shows to the receiver.
+    """
+    with _service("weightcast_link.cli", f"--receiver={receiver}", settings=settings) as url:
         yield url
 
 
 @contextmanager
-def _service(module: str, *arguments: str) -> Iterator[str]:
+def _service(module: str, *arguments: str, settings: Settings) -> Iterator[str]:
     """Start a service on a free port and yield its URL; kill it and its children at the end."""
     with bind("127.0.0.1", 0) as listener:
         fd, url = listener.fileno(), url_of(listener)
@@ -64,6 +75,7 @@ def _service(module: str, *arguments: str) -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[fd],
+            env=settings.environment_of_services(),
             start_new_session=True,
         )
     try:

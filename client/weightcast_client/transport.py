@@ -5,27 +5,35 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
+from pydantic import SecretStr
 
 from weightcast.errors import LinkError
 from weightcast.wire.digest import content_digest, digest_of
+from weightcast_client.settings import Settings
 from weightcast_web.command import BadUse
 
 _FINISHED = ("done", "failed", "expired")
 _PIECE = 1 << 20
 _RETRIED = (408, 429, 500, 502, 503, 504)
 LONGEST_WAIT_S = 5.0
+PATIENCE_S = 600.0
+"""How long one call puts up with being told to come back later."""
+
+
+class Gone(LinkError):
+    """The other end has no such transmission."""
 
 
 class _TryAgain(Exception):
-    """A failure that may pass."""
+    """A failure that may pass; with ``after_s`` the other end is busy and says for how long."""
 
-    def __init__(self, error: LinkError) -> None:
-        self.error = error
+    def __init__(self, error: LinkError, after_s: float | None = None) -> None:
+        self.error, self.after_s = error, after_s
 
 
 class Transport:
@@ -35,6 +43,7 @@ class Transport:
         url: of the link or receiver.
         connect_timeout_s, answer_timeout_s: see `Settings`.
         tries: attempts at one call without progress.
+        token: what it demands.
         http: how to reach it; None is the network.
         first_wait_s: longest wait after the first failure; it doubles up to `LONGEST_WAIT_S`.
     """
@@ -46,6 +55,7 @@ class Transport:
         connect_timeout_s: float,
         answer_timeout_s: float,
         tries: int,
+        token: SecretStr | None = None,
         http: httpx.BaseTransport | None = None,
         first_wait_s: float = 0.4,
     ) -> None:
@@ -54,6 +64,7 @@ class Transport:
         try:
             self._client = httpx.Client(
                 base_url=url,
+                headers={"authorization": f"Bearer {token.get_secret_value()}"} if token else {},
                 transport=http,
                 timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
                 follow_redirects=False,
@@ -62,6 +73,7 @@ class Transport:
         except httpx.InvalidURL as error:
             raise BadUse(f"'{url}' is not a URL: {error}") from None
         self._is_over = threading.Event()
+        self._progress = 0
 
     def give_up(self) -> None:
         """Let calls that have failed fail, instead of trying them again."""
@@ -131,6 +143,11 @@ class Transport:
         """Say that everything has been sent."""
         self._call("POST", f"/transmissions/{id_}/complete")
 
+    def delete(self, id_: str) -> None:
+        """Delete a transmission, unless it is gone already."""
+        with suppress(Gone):
+            self._call("DELETE", f"/transmissions/{id_}")
+
     def state(self, id_: str) -> dict[str, Any]:
         """Return the transmission as the receiver sees it."""
         found: dict[str, Any] = self._call("GET", f"/transmissions/{id_}").json()
@@ -143,14 +160,14 @@ class Transport:
 
     def events(self, id_: str) -> Iterator[dict[str, Any]]:
         """Yield the transmission's state at each change until it is finished."""
-        failures, last = 0, ""
+        tries, last = _Tries(self), ""
         while True:
             try:
                 with self._stream(f"/transmissions/{id_}/events") as answer:
                     for line in answer.iter_lines():
                         if not line or line == last:
                             continue  # A stream begins with the state, which may be no news.
-                        failures = 0
+                        self._progress += 1
                         if line.startswith("data: "):
                             last = line
                             now = json.loads(line[6:])
@@ -159,22 +176,31 @@ class Transport:
                                 return
                     raise _TryAgain(LinkError(f"{self.url} broke off the events"))
             except _TryAgain as trouble:
-                failures = self._failed(failures, trouble.error)
+                tries.failed(trouble)
 
     def save_model(self, id_: str, path: Path) -> None:
-        """Write the received model to a file."""
-        failures = 0
-        while True:
-            try:
-                with (
-                    self._stream(f"/transmissions/{id_}/model") as answer,
-                    path.open("wb") as file,
-                ):
-                    for piece in answer.iter_bytes(_PIECE):
-                        file.write(piece)
-                return
-            except _TryAgain as trouble:
-                failures = self._failed(failures, trouble.error)
+        """Write the received model to a file; what breaks off is gone on with where it did."""
+        tries = _Tries(self)
+        fields: dict[str, str] = {}
+        farthest = 0
+        with path.open("wb") as file:
+            while True:
+                try:
+                    with self._stream(f"/transmissions/{id_}/model", fields) as answer:
+                        if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                            file.seek(0)
+                            file.truncate()
+                        for piece in answer.iter_bytes():
+                            file.write(piece)
+                            if file.tell() > farthest:
+                                farthest = file.tell()
+                                self._progress += 1
+                            if "etag" in answer.headers:
+                                fields = {"if-range": answer.headers["etag"]}
+                                fields |= {"range": f"bytes={file.tell()}-"}
+                    return
+                except _TryAgain as trouble:
+                    tries.failed(trouble)
 
     def _call(
         self,
@@ -184,19 +210,20 @@ class Transport:
         fields: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Call until it succeeds, is refused for good, or `tries` attempts have failed."""
-        failures = 0
+        tries = _Tries(self)
         while True:
             try:
                 with self._attempt():
                     answer = self._client.request(method, path, content=body(), headers=fields)
                     self._expect(answer)
+                    self._progress += 1
                     return answer
             except _TryAgain as trouble:
-                failures = self._failed(failures, trouble.error)
+                tries.failed(trouble)
 
     @contextmanager
-    def _stream(self, path: str) -> Iterator[httpx.Response]:
-        with self._attempt(), self._client.stream("GET", path) as answer:
+    def _stream(self, path: str, fields: dict[str, str] | None = None) -> Iterator[httpx.Response]:
+        with self._attempt(), self._client.stream("GET", path, headers=fields) as answer:
             self._expect(answer)
             yield answer
 
@@ -213,20 +240,66 @@ class Transport:
         if not answer.is_success:
             answer.read()
             if answer.status_code in _RETRIED:
-                raise _TryAgain(_refusal(answer))
+                raise _TryAgain(_refusal(answer), _told(answer))
             raise _refusal(answer)
 
-    def _failed(self, failures: int, error: LinkError) -> int:
-        """Count one more failure and wait, or raise the error if it was one too many.
 
-        The wait grows, and a random share of it keeps senders from marching in step.
+class _Tries:
+    """Counts the attempts at one call while the sender got no further with this or any other."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._failures, self._progress = 0.0, transport._progress
+
+    def failed(self, trouble: _TryAgain) -> None:
+        """Count one more failure and wait, or raise its error if it was one too many.
+
+        The wait grows, and a random share of it keeps senders from marching in step. Waiting as
+        told counts little: the tries are spent only when it has taken `PATIENCE_S`.
         """
-        if failures + 1 >= self._tries:
-            raise error
-        longest = min(self._first_wait_s * 2**failures, LONGEST_WAIT_S)
-        if self._is_over.wait(longest * (0.5 + random.random() / 2)):
-            raise error
-        return failures + 1
+        transport = self._transport
+        if self._progress != transport._progress:
+            self._failures, self._progress = 0.0, transport._progress
+        if trouble.after_s is not None:
+            wait_s = trouble.after_s * (1 + random.random())
+            self._failures += transport._tries * wait_s / PATIENCE_S
+        else:
+            longest = min(transport._first_wait_s * 2**self._failures, LONGEST_WAIT_S)
+            wait_s = longest * (0.5 + random.random() / 2)
+            self._failures += 1
+        if self._failures >= transport._tries or transport._is_over.wait(wait_s):
+            raise trouble.error
+
+
+def _told(answer: httpx.Response) -> float | None:
+    """Return after how many seconds an answer invites to come back, if it does."""
+    told = answer.headers.get("retry-after", "")
+    return min(max(float(told), 0.1), LONGEST_WAIT_S) if told.isdecimal() else None
+
+
+@contextmanager
+def transport_to(url: str, settings: Settings, tries: int | None = None) -> Iterator[Transport]:
+    """Yield a transport as the settings want it, and close it at the end.
+
+    Args:
+        url: of the link or receiver.
+        settings: of the sender.
+        tries: attempts at one call; None: as in the settings.
+    """
+    transport = Transport(
+        url,
+        connect_timeout_s=settings.connect_timeout_s,
+        answer_timeout_s=settings.answer_timeout_s,
+        tries=tries or settings.tries,
+        token=settings.token,
+    )
+    try:
+        yield transport
+    finally:
+        transport.close()
+
+
+_KINDS: dict[int, type[LinkError]] = {404: Gone} | dict.fromkeys((401, 409, 413, 415, 422), BadUse)
 
 
 def _refusal(answer: httpx.Response) -> LinkError:
@@ -235,8 +308,7 @@ def _refusal(answer: httpx.Response) -> LinkError:
         detail = str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         detail = answer.reason_phrase
-    kind = BadUse if answer.status_code in (401, 409, 413, 415, 422) else LinkError
-    return kind(f"refused with {answer.status_code}: {detail}")
+    return _KINDS.get(answer.status_code, LinkError)(f"refused with {answer.status_code}: {detail}")
 
 
 def _pieces_of(raw: memoryview) -> Iterator[bytes]:

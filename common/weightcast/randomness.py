@@ -68,7 +68,7 @@ def best_form() -> Callable[..., None]:
     try:
         from weightcast.fused import add_noise_into
     except ModuleNotFoundError as missing:
-        if missing.name != "numba":
+        if missing.name not in ("numba", "llvmlite"):
             raise
         return add_noise_plainly_into
     return add_noise_into  # type: ignore[no-any-return]

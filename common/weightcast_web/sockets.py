@@ -1,8 +1,59 @@
-"""Listening sockets."""
+"""Listening sockets, and which of them need a token."""
 
+import re
 import socket
+from ipaddress import IPv6Address, ip_address
 
 from weightcast.errors import ParameterError
+from weightcast_web.settings import ServiceSettings
+
+DEVELOPMENT_TOKEN = "weightcast-development-token"
+"""What the containers use when nobody has set a token; anyone can read it here."""
+MIN_PRODUCTION_LENGTH = 32
+
+
+def listen(settings: ServiceSettings, attached: int | None) -> socket.socket:
+    """Return the socket that a service is to serve on.
+
+    Args:
+        settings: where, and with which token.
+        attached: number of the socket that a parent process has left open; None opens one.
+
+    Raises:
+        ParameterError: there is no such socket, or it may not be used with this token.
+    """
+    listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
+    try:
+        _check_token(settings, listener.getsockname()[0])
+    except ParameterError:
+        listener.close()
+        raise
+    return listener
+
+
+def _check_token(settings: ServiceSettings, address: str) -> None:
+    """Raise `ParameterError`, which says what to set, unless the token will do."""
+    name = f"{settings.model_config.get('env_prefix', '')}TOKEN"
+    if settings.token is None:
+        if settings.production:
+            raise ParameterError(f"production needs a token: set {name}")
+        if not _is_loopback(address):
+            raise ParameterError(f"listening on {address} needs a token: set {name}")
+        return
+    token = settings.token.get_secret_value()
+    if not re.fullmatch("[!-~]+", token):
+        raise ParameterError(f"{name} must be one or more visible ASCII characters")
+    if settings.production and token == DEVELOPMENT_TOKEN:
+        raise ParameterError(f"production needs a token of its own: {name} is the one for trying")
+    if settings.production and len(token) < MIN_PRODUCTION_LENGTH:
+        raise ParameterError(f"{name} needs {MIN_PRODUCTION_LENGTH} characters in production")
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address."""
+    ip = ip_address(address.partition("%")[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def bind(host: str, port: int) -> socket.socket:

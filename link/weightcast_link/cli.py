@@ -31,13 +31,15 @@ def run(
         os.nice(GIVES_WAY)
     with without_collection():
         from weightcast_link.app import create_app
+        from weightcast_web import logs
         from weightcast_web.run import serve
-        from weightcast_web.sockets import bind, inherit
+        from weightcast_web.sockets import listen
 
     given = {"receiver": receiver, "host": host, "port": port}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
-    serve(create_app(settings), listener, attached=attached is not None)
+    logs.begin("link", settings, attached=attached is not None)
+    listener = listen(settings, attached)
+    serve(create_app(settings), listener, settings, attached=attached is not None)
 
 
 def main() -> None:

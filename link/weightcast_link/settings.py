@@ -1,14 +1,15 @@
 """Settings of the link; the only file of it that reads the environment."""
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from weightcast_web.settings import ServiceSettings
 
 
-class Settings(BaseSettings):
-    """From the environment, `WEIGHTCAST_LINK_RECEIVER` and so on.
+class Settings(ServiceSettings):
+    """From the environment, `WEIGHTCAST_LINK_RECEIVER` and so on; more in `ServiceSettings`.
 
     Args:
         receiver: URL of the receiver everything is passed on to.
-        host, port: where to listen; port 0 takes a free one.
         connect_timeout_s: how long to try to reach the receiver.
         answer_timeout_s: how long the receiver may be silent.
         max_header_bytes: cap on a header.
@@ -18,7 +19,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_LINK_", extra="forbid")
 
     receiver: str = "http://127.0.0.1:8802"
-    host: str = "127.0.0.1"
     port: int = 8801
     connect_timeout_s: float = 5.0
     answer_timeout_s: float = 60.0

@@ -35,14 +35,17 @@ def run(
     Options that are not given come from the environment: WEIGHTCAST_SERVER_DATA,
     WEIGHTCAST_SERVER_PORT and so on.
     """
-    from weightcast_server.lock import alone_in
     from weightcast_server.worker_process import hire
-    from weightcast_web.sockets import bind, inherit
+    from weightcast_web import logs
+    from weightcast_web.lock import take
+    from weightcast_web.sockets import listen
 
     given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
+    given |= {"database": ""} if forget else {}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    listener = bind(settings.host, settings.port) if attached is None else inherit(attached)
-    lock = alone_in(settings.data)
+    logs.begin("receiver", settings, attached=attached is not None)
+    listener = listen(settings, attached)
+    lock = take(settings.data, "receiver", shared=bool(settings.database.get_secret_value()))
     try:
         # The worker loads torch meanwhile.
         worker = hire(settings)
@@ -50,7 +53,8 @@ def run(
             from weightcast_server.app import create_app
             from weightcast_web.run import serve
 
-        serve(create_app(settings, worker=worker), listener, attached=attached is not None)
+        app = create_app(settings, worker=worker)
+        serve(app, listener, settings, attached=attached is not None)
     finally:
         lock.close()
         if forget:

@@ -1,7 +1,7 @@
 """From the files of a transmission to a model."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from weightcast.arrays import Bits, Symbols, Weights
 from weightcast.learning.weights import put_together
@@ -12,21 +12,29 @@ from weightcast.wire.transmission import check
 from weightcast_server.files import Folder, Taker, new_file
 
 
-def decode(header: Header, folder: Folder, report: Callable[[int, int], None]) -> str:
+def decode(
+    header: Header,
+    folder: Folder,
+    parts: Sequence[str],
+    side_digest: str,
+    report: Callable[[int, int], None],
+) -> str:
     """Decode what has arrived and write the model; return the SHA-256 of its float32 weights.
 
     Args:
         header: of the transmission.
         folder: its files.
+        parts: SHA-256 of each part, in order, hexadecimal.
+        side_digest: SHA-256 of the side information.
         report: called with (weights done, all weights).
 
     Raises:
         FormatError: a part is corrupt, or the side information does not fit.
     """
     transmission = check(header)
-    side = SideReader(folder.side, transmission)
+    side = SideReader(folder.side(side_digest), transmission)
     try:
-        symbols = Taker(folder.symbols(header))
+        symbols = Taker(folder.symbols(parts))
         digest = hashlib.sha256()
         pieces = ((n, bits, symbols.take(count)) for n, bits, count in side.blocks())
 

@@ -1,16 +1,16 @@
 """Parts, side information and models on disk; what is acknowledged survives a crash.
 
 A file gets its name only when it is complete and on disk: write, fsync, rename, fsync the folder.
-A part's name holds its number and its SHA-256, so the folder is the list of what has arrived.
+The names of parts and side information hold their SHA-256, so that receivers which share the folder
+never write different bytes under one name; the database says which of them count.
 """
 
 import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,11 +19,10 @@ import numpy as np
 
 from weightcast.arrays import Symbols
 from weightcast.errors import FormatError
-from weightcast.wire.header import PART_SYMBOLS, Header
+from weightcast.wire.header import PART_SYMBOLS
 from weightcast.wire.symbols import parse_symbols
+from weightcast_web.failpoints import reach
 from weightcast_web.refusal import Refusal
-
-_PART_NAME = re.compile("([0-9]+)[.]([0-9a-f]{64})")
 
 
 class Folder:
@@ -32,13 +31,12 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts_path = path / "parts"
-        self.side = path / "side.safetensors"
         self.model = path / "model.safetensors"
 
     def create(self) -> None:
-        """Make the folder, durably; refuse with 507 if the disk is full."""
+        """Make the folder unless it is there, durably; refuse with 507 if the disk is full."""
         with in_words():
-            self.parts_path.mkdir(parents=True)
+            self.parts_path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path)
             sync_folder(self.path.parent)
 
@@ -46,38 +44,30 @@ class Folder:
         """Delete it with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def drop_unfinished(self) -> None:
-        """Delete what a crash has left half written."""
-        for path in self.path.glob("**/*.new"):
-            path.unlink(missing_ok=True)
+    def side(self, sha256: str) -> Path:
+        """Return the file of side information with this digest."""
+        return self.path / f"side.{sha256}.safetensors"
 
-    def parts(self) -> dict[int, str]:
-        """Return the SHA-256 of each part that has arrived, hexadecimal, by number."""
+    def part(self, n: int, sha256: str) -> Path:
+        """Return the file of a part with this digest."""
+        return self.parts_path / f"{n}.{sha256}"
+
+    def present(self, parts: Mapping[int, str]) -> list[int]:
+        """Return which of the parts, given by number and digest, are on disk, in order."""
         try:
-            names = os.listdir(self.parts_path)  # noqa: PTH208 (three times as fast as iterdir)
+            names = set(os.listdir(self.parts_path))  # noqa: PTH208 (three times as fast)
         except FileNotFoundError:
-            return {}
-        found = [match for name in names if (match := _PART_NAME.fullmatch(name))]
-        return {int(match[1]): match[2] for match in found}
+            return []
+        return sorted(n for n, sha256 in parts.items() if f"{n}.{sha256}" in names)
 
-    def add_part(self, n: int, raw: bytes | bytearray, sha256: str) -> None:
-        """Store a verified part; refuse with 409 if it is there with other bytes."""
-        there = self.parts().get(n)
-        if there == sha256:
-            return
-        if there is not None:
-            raise Refusal(409, "part-differs", f"part {n} has arrived before with other bytes")
-        with new_file(self.parts_path / f"{n}.{sha256}") as file:
-            file.write(raw)
-
-    def symbols(self, header: Header) -> Iterator[Symbols]:
+    def symbols(self, digests: Sequence[str]) -> Iterator[Symbols]:
         """Yield the parts in order, each checked against its digest once more."""
-        there = self.parts()
-        for n in range(header.n_parts):
-            if n not in there:
-                raise FormatError(f"part {n} is not on disk any more")
-            raw = bytearray((self.parts_path / f"{n}.{there[n]}").read_bytes())
-            if hashlib.sha256(raw).hexdigest() != there[n]:
+        for n, sha256 in enumerate(digests):
+            try:
+                raw = bytearray(self.part(n, sha256).read_bytes())
+            except FileNotFoundError:
+                raise FormatError(f"part {n} is not on disk any more") from None
+            if hashlib.sha256(raw).hexdigest() != sha256:
                 raise FormatError(f"part {n} is corrupt on disk")
             yield parse_symbols(raw, at=n * PART_SYMBOLS, limited=False)
 
@@ -100,11 +90,16 @@ def unfinished(path: Path) -> Path:
 
 
 def settle(file: BinaryIO, path: Path) -> None:
-    """Make what was written durable, then give it its name."""
+    """Make what was written durable, then give it its name, then make the name durable."""
+    what = "part" if path.parent.name == "parts" else path.name.partition(".")[0]
     file.flush()
+    reach(f"{what}-written")
     os.fsync(file.fileno())
+    reach(f"{what}-synced")
     Path(file.name).rename(path)
+    reach(f"{what}-renamed")
     sync_folder(path.parent)
+    reach(f"{what}-kept")
 
 
 def sync_folder(path: Path) -> None:
@@ -114,6 +109,22 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def taken_back(folder: Folder, path: Path) -> Iterator[None]:
+    """Delete a file that the database refuses, or the whole folder of what is no more.
+
+    A refusal with 503 says nothing about what the database has done, so the file stays then.
+    """
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.status == 409:
+            path.unlink(missing_ok=True)
+        elif refusal.status in (404, 410):
+            folder.remove()
+        raise
 
 
 @contextmanager

@@ -2,35 +2,52 @@
 
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import PositiveFloat, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from weightcast_web.settings import ServiceSettings
 
 
-class Settings(BaseSettings):
-    """From the environment, `WEIGHTCAST_SERVER_DATA` and so on.
+class Settings(ServiceSettings):
+    """From the environment, `WEIGHTCAST_SERVER_DATA` and so on; more in `ServiceSettings`.
 
     Args:
-        data: folder of the database, the parts and the received models.
+        data: folder of the parts and the received models, and of the SQLite database.
+        database: PostgreSQL instead of SQLite, `postgresql+psycopg://user:password@host/name`.
+        database_wait_s: how long to wait at the start for PostgreSQL to answer.
         cache: folder with the CIFAR-10 test set (`client data` fills it).
-        host, port: where to listen; port 0 takes a free one.
         evaluate: load the test set and the evaluator at start.
         max_header_bytes: cap on a header.
         max_side_bytes: cap on side information and carried tensors.
         max_symbols: cap on the symbols of one transmission.
+        max_open: transmissions that may be unfinished at once; more are told to come back.
+        max_stored_bytes: that the files of all transmissions may take.
         max_flights: parts that may be in memory at once; more wait.
         spare_bytes: disk space that a new transmission must leave free.
         worker_silence_s: a worker that reports no progress for so long is replaced.
+        lease_s: work of a receiver that has not been heard of for so long is taken over by others.
+        keep_unfinished_s: a transmission that is not complete expires so long after its last part.
+        keep_finished_s: parts and model are deleted so long after the end; the result stays.
+        failpoint: for tests: where to fail, see `weightcast_web.failpoints`; empty is nowhere.
     """
 
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_SERVER_", extra="forbid")
 
     data: Path = Path("weightcast-data")
+    database: SecretStr = SecretStr("")
+    database_wait_s: float = 30.0
     cache: Path = Path.home() / ".cache" / "weightcast"
-    host: str = "127.0.0.1"
     port: int = 8802
     evaluate: bool = True
     max_header_bytes: int = 1 << 16
     max_side_bytes: int = 1 << 32
     max_symbols: int = 1 << 34
+    max_open: int = 256
+    max_stored_bytes: int = 1 << 40
     max_flights: int = 8
     spare_bytes: int = 64 << 20
     worker_silence_s: float = 300.0
+    lease_s: PositiveFloat = 30.0
+    keep_unfinished_s: PositiveFloat = 86_400.0
+    keep_finished_s: PositiveFloat = 604_800.0
+    failpoint: str = ""

@@ -1,29 +1,31 @@
 """The worker process: decodes and evaluates one transmission at a time.
 
-It reads one JSON object per line from standard input, {"id", "header", "folder"}, and writes JSON
-lines: {"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It
-ends at once when standard input closes, whatever it is doing.
+It reads one JSON object per line from standard input, {"id", "header", "folder", "parts", "side"}:
+the last two are the digests of the parts in order and of the side information. It writes JSON lines
+{"id", "phase", "done", "total"} on the way, then {"id", "report"} or {"id", "error"}. It ends at
+once when standard input closes, whatever it is doing.
 """
 
-import itertools
-import json
+import hashlib
 import os
-import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from weightcast.errors import DataError, WeightcastError
+from weightcast.errors import DataError, FormatError, WeightcastError
 from weightcast.wire.header import Header, parse_header
 from weightcast.wire.transmission import check
 from weightcast_server.decode import decode
 from weightcast_server.files import Folder
+from weightcast_web import failpoints
 from weightcast_web.imports import without_collection
+from weightcast_web.worker_lines import orders, write
 
 REPORT_EVERY_S = 0.1
+MAX_EVALUATORS = 2
+"""Evaluators kept ready; each number of images needs its own."""
 
 
 class Progress:
@@ -48,15 +50,27 @@ class Examiner:
         self._evaluators: dict[tuple[str, int | None], Any] = {}
         self._preparing: threading.Thread | None = None
 
-    def evaluate(self, path: Path, header: Header, progress: Progress) -> dict[str, Any]:
-        """Return the accuracy of a model file."""
-        from safetensors.torch import load_file
+    def evaluate(
+        self, path: Path, header: Header, digest: str, progress: Progress
+    ) -> dict[str, Any]:
+        """Return the accuracy of a model file.
 
+        Args:
+            path: of the model.
+            header: of the transmission that it came with.
+            digest: SHA-256 that its weights must have.
+            progress: is told of each batch.
+
+        Raises:
+            FormatError: these are not the weights that were decoded.
+        """
         from weightcast.learning.architectures import architecture_of
+
+        tensors = load(path, header, digest)
 
         evaluator = self._evaluator(architecture_of(check(header).layout), header.n_images)
         result = evaluator.evaluate(
-            load_file(path), lambda done, total: progress.report("evaluating", done, total)
+            tensors, lambda done, total: progress.report("evaluating", done, total)
         )
         return {
             "accuracy": 100 * result.correct / result.n_images,
@@ -89,11 +103,26 @@ class Examiner:
 
         key = architecture, n_images
         if key not in self._evaluators:
+            while len(self._evaluators) >= MAX_EVALUATORS:
+                self._evaluators.pop(next(iter(self._evaluators)))
             test = data.load(self._cache, "test")
             self._evaluators[key] = Evaluator(
                 architecture, test.images[:n_images], test.labels[:n_images]
             )
         return self._evaluators[key]
+
+
+def load(path: Path, header: Header, digest: str) -> dict[str, Any]:
+    """Return the tensors of a model file; arguments and errors as for `Examiner.evaluate`."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    found = hashlib.sha256()
+    for tensor in header.weight_tensors:
+        found.update(tensors[tensor.name].numpy().data)
+    if found.hexdigest() != digest:
+        raise FormatError("the model on disk is not the one that was decoded")
+    return tensors
 
 
 def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
@@ -105,8 +134,13 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
         folder = Folder(Path(order["folder"]))
         began = time.perf_counter()
         progress.report("decoding", 0, header.n_weights)
+        failpoints.reach("decoding")
         digest = decode(
-            header, folder, lambda done, total: progress.report("decoding", done, total)
+            header,
+            folder,
+            order["parts"],
+            order["side"],
+            lambda done, total: progress.report("decoding", done, total),
         )
         report: dict[str, Any] = {
             "weights_digest": digest,
@@ -114,9 +148,10 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
         }
         if header.evaluate:
             progress.report("evaluating", 0, header.n_images or 10_000)
+            failpoints.reach("evaluating")
             examiner.wait()
             began = time.perf_counter()
-            report |= examiner.evaluate(folder.model, header, progress)
+            report |= examiner.evaluate(folder.model, header, digest, progress)
             report["seconds"]["evaluate"] = time.perf_counter() - began
         return {"id": id_, "report": report}
     except WeightcastError as error:
@@ -127,35 +162,19 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
         return {"id": id_, "error": {"kind": "MemoryError", "detail": "out of memory"}}
 
 
-def write(line: dict[str, Any]) -> None:
-    """Write one JSON line."""
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
-    """Serve orders until standard input closes; arguments: cache folder, architecture or `-`."""
-    cache, architecture = sys.argv[1:]
-    orders = _orders()
+    """Serve orders until standard input closes.
+
+    Arguments: cache folder, architecture or `-`, failpoint or nothing.
+    """
+    cache, architecture, failpoint = sys.argv[1:]
+    failpoints.arm(failpoint, os.getppid())
+    incoming = orders()
     examiner = Examiner(Path(cache))
     if architecture != "-":
         examiner.prepare(architecture)
-    for order in orders:
+    for order in incoming:
         write(handle(order, examiner))
-
-
-def _orders() -> Iterator[dict[str, Any]]:
-    """Read orders in a thread, so that the end of the receiver is noticed in mid-work."""
-    lines: queue.Queue[bytes] = queue.Queue()
-
-    def read() -> None:
-        with os.fdopen(os.dup(0), "rb") as file:
-            for line in file:
-                lines.put(line)
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return (json.loads(lines.get()) for _ in itertools.count())
 
 
 if __name__ == "__main__":

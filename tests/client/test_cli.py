@@ -119,6 +119,28 @@ def test_an_absent_service_is_told_with_its_address(option: str, call: Any) -> N
     assert is_one_line(ran, 2, "no receiver at http://127.0.0.1:")
 
 
+def test_a_link_from_the_environment_is_used_unless_a_receiver_is_given(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHTCAST_CLIENT_LINK", "http://127.0.0.1:1")
+    assert is_one_line(call(*SEND, "--std=0.1"), 2, "no receiver at http://127.0.0.1:1")
+    for option in ("--link", "--receiver"):
+        ran = call(*SEND, "--std=0.1", f"{option}=http://127.0.0.1:2")
+        assert is_one_line(ran, 2, "no receiver at http://127.0.0.1:2")
+
+
+def test_a_sender_service_without_a_link_is_refused(call: Any) -> None:
+    ran = call("serve", "--port=0")
+    assert is_one_line(ran, 2, "needs a link: --link or WEIGHTCAST_CLIENT_LINK")
+
+
+def test_a_first_send_that_cannot_be_sent_is_refused_at_the_start(
+    call: Any,
+) -> None:
+    ran = call("serve", "--port=0", "--link=http://127.0.0.1:1", "--first-std=-1")
+    assert is_one_line(ran, 2, "std must be in 0 .. 1e+06, got -1.0")
+
+
 @pytest.mark.parametrize("app", [link_app, server_app], ids=["link", "server"])
 def test_a_port_that_is_taken_or_none_is_refused(app: Any, call: Any, tmp_path: Path) -> None:
     words = ("run", f"--data={tmp_path}") if app is server_app else ()
@@ -188,6 +210,24 @@ def test_a_receiver_elsewhere_gets_a_link_of_ones_own(
         assert (ran.code, ran.err) == (0, "")
         id_ = json.loads(ran.out)["transmission"]
         assert (tmp_path / "transmissions" / id_ / "model.safetensors").exists()
+
+
+def test_a_key_of_any_characters_goes_on_with_what_was_sent_under_it(
+    call: Any, running: Any, small_path: Path, tmp_path: Path
+) -> None:
+    def sent(*words: str) -> dict[str, Any]:
+        ran = call(*SEND, f"--link={link}", f"--model={small_path}", "--repeat=2", *words)
+        assert (ran.code, ran.err) == (0, "")
+        result: dict[str, Any] = json.loads(ran.out)
+        del result["seconds"]
+        return result
+
+    with running(tmp_path) as (_, url), running(None, receiver=url) as (_, link):
+        first = sent("--std=0.1", "--key=été / 1")
+        assert sent("--std=0.1", "--key=été / 1") == first
+        assert sent("--std=0.1")["transmissions"] != first["transmissions"]
+        ran = call(*SEND, f"--link={link}", f"--model={small_path}", "--std=0.2", "--key=été / 1")
+        assert is_one_line(ran, 2, "this Idempotency-Key came with another header before")
 
 
 def test_a_result_for_people_names_what_was_sent(call: Any, small_path: Path) -> None:

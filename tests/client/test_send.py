@@ -18,8 +18,9 @@ from weightcast.coding import SCHEMES
 from weightcast.learning.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.randomness import Noise
+from weightcast_client.order import Order
 from weightcast_client.screen import Screen
-from weightcast_client.send import Order, make_plan, send
+from weightcast_client.send import make_plan, send
 from weightcast_client.transport import Transport
 
 STD = 0.3

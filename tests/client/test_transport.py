@@ -1,5 +1,6 @@
 """The sender's calls: what is tried again, what is not, and how it is told."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,6 +131,99 @@ def test_a_model_that_breaks_off_is_fetched_again_from_its_start(
 ) -> None:
     over(Scripted(cut(b"12"), absent, ok(b"1234"))).save_model("0", tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == b"1234"
+
+
+class Resumable(httpx.BaseTransport):
+    """A receiver that breaks off a model of 10 bytes after every second one of them."""
+
+    def __init__(self, model: bytes, changes_at: int = -1) -> None:
+        self._model, self._changes_at = model, changes_at
+        self.calls = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        etag = '"new"' if self.calls > self._changes_at >= 0 else '"old"'
+        start, status = 0, 200
+        if request.headers.get("if-range") == etag:
+            start, status = int(request.headers["range"].removeprefix("bytes=").rstrip("-")), 206
+        model = self._model if etag == '"old"' else self._model[::-1]
+        body = model[start : start + 2]
+        stream = Broken(body) if start + 2 < len(model) else httpx.ByteStream(body)
+        return httpx.Response(status, headers={"etag": etag}, stream=stream)
+
+
+def test_a_model_that_breaks_off_again_and_again_is_gone_on_with_and_only_tries_in_vain_count(
+    over: Callable[..., Transport], tmp_path: Path
+) -> None:
+    road = Resumable(bytes(range(20)))
+    over(road).save_model("0", tmp_path / "model")
+    assert (tmp_path / "model").read_bytes() == bytes(range(20))
+    assert road.calls == 10
+
+
+def test_a_model_that_breaks_off_at_the_same_place_for_ever_is_given_up(
+    over: Callable[..., Transport], tmp_path: Path
+) -> None:
+    road = Scripted(cut(b"12"))
+    with pytest.raises(LinkError, match="cut"):
+        over(road).save_model("0", tmp_path / "model")
+    assert len(road.calls) == 6
+
+
+def test_a_model_that_has_changed_meanwhile_is_fetched_from_its_start(
+    over: Callable[..., Transport], tmp_path: Path
+) -> None:
+    over(Resumable(bytes(range(10)), changes_at=3)).save_model("0", tmp_path / "model")
+    assert (tmp_path / "model").read_bytes() == bytes(range(10))[::-1]
+
+
+def test_tries_at_one_call_do_not_count_while_others_get_through(
+    over: Callable[..., Transport],
+) -> None:
+    class Unlucky(httpx.BaseTransport):
+        """Refuses the first part 20 times; a second one gets through between any two of them."""
+
+        def __init__(self) -> None:
+            self.failures = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/parts/0") and self.failures < 20:
+                self.failures += 1
+                transport.put_part("0", 1, memoryview(b"1234"))
+                return httpx.Response(503)
+            return httpx.Response(204)
+
+    transport = over(Unlucky())
+    transport.put_part("0", 0, memoryview(b"1234"))
+
+
+def test_the_waits_between_tries_grow_and_differ_from_sender_to_sender() -> None:
+    def waits() -> list[float]:
+        times: list[float] = []
+
+        class Absent(httpx.BaseTransport):
+            def handle_request(self, request: httpx.Request) -> httpx.Response:
+                times.append(time.monotonic())
+                raise httpx.ConnectError("nobody there")
+
+        transport = Transport(
+            "http://test",
+            connect_timeout_s=1,
+            answer_timeout_s=1,
+            tries=6,
+            http=Absent(),
+            first_wait_s=0.02,
+        )
+        with pytest.raises(LinkError):
+            transport.complete("0")
+        transport.close()
+        return [after - before for before, after in itertools.pairwise(times)]
+
+    found = [waits() for _ in range(2)]
+    for times in found:
+        for n, wait_s in enumerate(times):
+            assert wait_s >= 0.5 * 0.02 * 2**n
+    assert len({round(wait_s, 3) for times in found for wait_s in times}) > len(found[0])
 
 
 def test_giving_up_ends_the_wait_for_the_next_try() -> None:

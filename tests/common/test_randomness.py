@@ -62,7 +62,7 @@ def test_a_million_samples_have_the_same_bits_on_every_machine() -> None:
 
 def test_another_process_without_numba_draws_the_same_noise() -> None:
     program = (
-        "import sys, hashlib; sys.modules['numba'] = None\n"
+        "import sys, hashlib; sys.modules |= {'numba': None, 'llvmlite': None}\n"
         "from weightcast.randomness import Noise, add_noise_plainly_into, best_form\n"
         "assert best_form() is add_noise_plainly_into\n"
         "noise = Noise(seed=2026, stream=7).normal(12_345, 1_000_000)\n"

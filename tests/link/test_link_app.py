@@ -14,6 +14,7 @@ import pytest
 
 from weightcast.channels.awgn import AWGN
 from weightcast.randomness import Noise
+from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_link.app import STAMP, create_app
 from weightcast_link.settings import Settings
@@ -234,6 +235,15 @@ def test_a_receiver_that_is_silent_is_a_gateway_timeout(is_problem: Any) -> None
     assert is_problem(answer, 504, "receiver-silent")
 
 
+def test_a_connection_that_is_reset_as_soon_as_it_is_open_is_a_bad_gateway(is_problem: Any) -> None:
+    def reset() -> httpx.Response:
+        none: Any = None
+        return httpx.Response(200, content=none.getpeername())  # As anyio does.
+
+    answer = ask("http://receiver", Answering(reset), "/transmissions")
+    assert is_problem(answer, 502, "link-error")
+
+
 def test_a_receiver_that_breaks_off_its_answer_is_a_bad_gateway(is_problem: Any) -> None:
     class Broken(httpx.AsyncByteStream):
         async def __aiter__(self) -> Any:
@@ -254,17 +264,20 @@ def test_the_link_follows_no_redirect() -> None:
     assert ask("http://receiver", Answering(moved), "/transmissions").status_code == 307
 
 
+@pytest.mark.parametrize(
+    ("trouble", "status", "kind"), [(500, 502, "link-error"), (503, 503, "store-busy")]
+)
 def test_trouble_at_the_receiver_is_not_taken_for_an_unknown_transmission(
-    put: Any, is_problem: Any
+    trouble: int, status: int, kind: str, is_problem: Any
 ) -> None:
     async def call() -> httpx.Response:
-        busy = Answering(lambda: httpx.Response(503, json={}))
+        busy = Answering(lambda: httpx.Response(trouble, json={}))
         app = create_app(Settings(receiver="http://receiver"), busy)
         road = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=road, base_url="http://link") as client:
             return await client.put(f"{UNKNOWN}/parts/0", content=b"1234")
 
-    assert is_problem(asyncio.run(call()), 502, "link-error")
+    assert is_problem(asyncio.run(call()), status, kind)
 
 
 @pytest.mark.parametrize(
@@ -277,3 +290,17 @@ def test_trouble_at_the_receiver_is_not_taken_for_an_unknown_transmission(
 def test_the_link_starts_without_torch(code: str) -> None:
     code += "; import sys; assert not {'torch', 'torchvision', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_fields_and_queries_beyond_ascii_are_passed_on_and_no_trouble(
+    services: Any, encoded: Any, small_path: Path
+) -> None:
+    text = encoded(small_path).header.to_bytes()
+    fields = {b"content-digest": digest_of(text).encode(), b"idempotency-key": b"k\xe9\xff"}
+    ids = [
+        hop.post("/transmissions?\xff=%ff", content=text, headers=fields).json()["id"]
+        for hop in (services.link, services.receiver)
+    ]
+    assert ids[0] == ids[1]
+    answer = services.link.get("/transmissions", headers={b"accept": b"\xb2\xff"})
+    assert answer.status_code == 200

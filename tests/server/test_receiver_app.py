@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weightcast_server.app import STAMP
+from weightcast.wire.symbols import STAMP
 
 AWGN = {STAMP: "awgn"}
 

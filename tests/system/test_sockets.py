@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from weightcast.wire.digest import digest_of
-from weightcast_server.app import STAMP
+from weightcast.wire.symbols import STAMP
 
 
 @pytest.fixture(scope="module")

@@ -220,6 +220,9 @@ def _load(cache: Path, name: str) -> Bytes:
         raise DataError("CIFAR-10 is not in the cache; `client data` fetches it") from None
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"{path.name} in the cache cannot be read: {error}") from None
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise DataError(f"{path.name} in the cache cannot be read: it is an archive")
     found: Bytes = values
     _verify(name, found, "the cache")
     return found

@@ -1,7 +1,6 @@
 """`Content-Digest` fields (RFC 9530), sha-256 only."""
 
 import base64
-import binascii
 import hashlib
 from typing import Any
 
@@ -35,7 +34,7 @@ def parse_digest(field: str) -> bytes:
         if text.startswith(_PREFIX) and text.endswith(_SUFFIX):
             try:
                 digest = base64.b64decode(text[len(_PREFIX) : -1], validate=True)
-            except binascii.Error:
+            except ValueError:  # Not base64, or not even ASCII.
                 continue
             if len(digest) == 32:
                 return digest

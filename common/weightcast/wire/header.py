@@ -19,7 +19,8 @@ MAX_HEADER_BYTES = 1 << 16
 SYMBOL_BYTES = 4
 
 Name = Annotated[str, Field(min_length=1, max_length=512)]
-Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-(1 << 64), le=1 << 64)]
+Number = Annotated[float, Field(allow_inf_nan=False)] | Whole
 Params = Annotated[dict[Name, Number | None], Field(max_length=64)]
 Dimension = Annotated[int, Field(ge=0, le=1 << 40)]
 TensorEntry = tuple[Name, Name, Annotated[list[Dimension], Field(max_length=16)]]
@@ -116,10 +117,12 @@ def parse_header(text: bytes, max_bytes: int = MAX_HEADER_BYTES) -> Header:
         raise FormatError(f"the header has {len(text)} bytes, at most {max_bytes} are allowed")
     try:
         fields = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except FormatError:
+        raise
+    except (ValueError, RecursionError):  # A number of more than 4,300 digits is a ValueError too.
         raise FormatError("the header is not JSON") from None
     version = fields.get("version") if isinstance(fields, dict) else None
-    if isinstance(fields, dict) and version != VERSION:
+    if isinstance(fields, dict) and (type(version) is not int or version != VERSION):
         raise FormatError(f"the header has the version {version!r}; known: {VERSION}")
     try:
         # Validated from the text: JSON mode takes an array for a tuple, yet stays strict.

@@ -8,6 +8,9 @@ from weightcast.arrays import Symbols
 from weightcast.errors import FormatError
 from weightcast.wire.header import PART_SYMBOLS
 
+STAMP = "weightcast-channel"
+"""Field in which a link tells the receiver which channel a part has been through."""
+
 
 def cut_into_parts(blocks: Iterable[Symbols], size: int = PART_SYMBOLS) -> Iterator[Symbols]:
     """Join arrays of any length and cut them into parts of ``size`` symbols, the last shorter.

@@ -80,7 +80,9 @@ def read_index(file: BinaryIO, n_bytes: int) -> dict[Tensor, int]:
         raise FormatError("its first 8 bytes are not the length of an index")
     try:
         index = json.loads(file.read(length), object_pairs_hook=_without_doubles)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except FormatError:
+        raise
+    except (ValueError, RecursionError):  # A number of more than 4,300 digits is a ValueError too.
         raise FormatError("its index is not JSON") from None
     if not isinstance(index, dict):
         raise FormatError("its index is not a JSON object")

@@ -1,0 +1,114 @@
+"""What `POST /sends` takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from weightcast.channels import DEFAULT_CHANNEL
+from weightcast.coding import DEFAULT_SCHEME
+from weightcast.errors import ModelError
+from weightcast.learning import zoo
+from weightcast.registry import lookup
+from weightcast_client.order import Order, Wish
+from weightcast_web.bodies import read_body
+from weightcast_web.limits import Limits
+from weightcast_web.refusal import Refusal
+
+MAX_BYTES = 1 << 16
+MAX_DRAWS = 1000
+
+
+class SendBody(BaseModel):
+    """A send in words; what is not given is as for the command `client send`.
+
+    Args:
+        model: a shipped model or a file in the folder of models.
+        scheme, params, channel, channel_params: names and params for the registries.
+        std: of the noise, a param of most channels.
+        seed: of the noise.
+        repeat: independent draws of the noise.
+        evaluate: whether to report the accuracy.
+        limit: only the first test images.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    model: str = zoo.DEFAULT_MODEL
+    scheme: str = DEFAULT_SCHEME
+    params: dict[str, Any] = {}
+    channel: str = DEFAULT_CHANNEL
+    channel_params: dict[str, Any] = {}
+    std: float | None = None
+    seed: int = 0
+    repeat: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = 1
+    evaluate: bool = True
+    limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+    @contextmanager
+    def open(self, models: Path) -> Iterator[Order]:
+        """Check it and yield the order, open as long as the block lasts.
+
+        Args:
+            models: folder of the models that are not shipped.
+
+        Raises:
+            WeightcastError: a name, a param or the model cannot be used.
+        """
+        path = lookup(known_models(models), self.model, "model")
+        wish = Wish(
+            model_name=self.model,
+            path=path,
+            scheme=self.scheme,
+            params=self.params,
+            channel=self.channel,
+            channel_params=self.channel_params,
+            std=self.std,
+            seed=self.seed,
+            evaluate=self.evaluate,
+            n_images=self.limit,
+        )
+        try:
+            with wish.open() as order:
+                yield order
+        except ModelError as error:
+            # Where the file is, is not the caller's business.
+            raise ModelError(str(error).replace(str(path), self.model)) from None
+
+    def check(self, models: Path) -> None:
+        """Raise what `open` would raise."""
+        with self.open(models):
+            pass
+
+
+SEND_SCHEMA = SendBody.model_json_schema()
+
+
+def known_models(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder and the shipped models by name.
+
+    Names are looked up here and never made into paths, so none can lead out of the folder.
+    """
+    files = {path.name: path for path in folder.glob("*") if path.is_file()}
+    return {n: path for n, path in files.items() if not path.is_symlink()} | zoo.models()
+
+
+async def read_send(request: Request, limits: Limits) -> SendBody:
+    """Return the body of a request that comes within the limits.
+
+    Raises:
+        Refusal: 415 not JSON; 413 too long; else as for `weightcast_web.bodies.pieces`.
+        RequestValidationError: a field is unknown or has the wrong type.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        # Other types can be sent by any web page that the user has open.
+        raise Refusal(415, "content-type", "a send is application/json")
+    text = bytes(await read_body(request, MAX_BYTES, limits, needs_digest=False))
+    try:
+        return SendBody.model_validate_json(text)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None

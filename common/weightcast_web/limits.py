@@ -1,0 +1,24 @@
+"""What one caller may take up of a service."""
+
+from pydantic import BaseModel
+
+
+class Limits(BaseModel):
+    """Limits on connections, heads and bodies.
+
+    Args:
+        max_connections: open at once; beyond them those that have waited longest without asking
+            anything are closed, and if all are busy only `/health` is answered, the rest with 503.
+        max_head_bytes: of a request line and its fields together.
+        head_timeout_s: time from the first byte of a head to its last.
+        idle_timeout_s: how long a connection may wait for the next request.
+        body_grace_s: time that a body may be late.
+        min_body_bytes_per_s: a body that is slower is late sooner or later.
+    """
+
+    max_connections: int = 512
+    max_head_bytes: int = 1 << 14
+    head_timeout_s: float = 10.0
+    idle_timeout_s: float = 30.0
+    body_grace_s: float = 30.0
+    min_body_bytes_per_s: float = 16_000.0

@@ -1,0 +1,45 @@
+"""One part on its way over the channel."""
+
+from io import BufferedRandom
+
+import numpy as np
+
+from weightcast.arrays import BLOCK
+from weightcast.channels import Channel
+from weightcast.errors import FormatError
+from weightcast.wire.header import PART_SYMBOLS, SYMBOL_BYTES, Header
+from weightcast.wire.symbols import parse_symbols
+
+_PIECE = SYMBOL_BYTES * BLOCK
+
+
+def read_part(file: BufferedRandom, n: int, n_bytes: int) -> memoryview:
+    """Return the bytes of part ``n``, in memory that may be written to.
+
+    Raises:
+        FormatError: there are not ``n_bytes``.
+    """
+    raw = memoryview(bytearray(n_bytes))
+    length = file.readinto(raw)
+    if length != n_bytes:
+        raise FormatError(f"part {n} has {length} bytes, header promises {n_bytes}")
+    return raw
+
+
+def cross_into(raw: memoryview, n: int, header: Header, channel: Channel) -> None:
+    """Turn the symbols of part ``n`` into what the channel makes of them, block by block.
+
+    Args:
+        raw: little-endian float32 symbols; the result takes their place.
+        n: number of the part.
+        header: of its transmission, with the noise.
+        channel: what they go through.
+
+    Raises:
+        FormatError: a symbol is not in [-1, 1].
+    """
+    for start in range(0, len(raw), _PIECE):
+        block = raw[start : start + _PIECE]
+        at = n * PART_SYMBOLS + start // SYMBOL_BYTES
+        arrived = channel.transmit(parse_symbols(block, at=at, limited=True), at, header.noise)
+        block[:] = arrived.astype("<f4", copy=False).view(np.uint8).data

@@ -1,0 +1,251 @@
+"""What the sender service takes, refuses and tells, without anything being sent."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from weightcast.channels import CHANNELS
+from weightcast.coding import SCHEMES
+from weightcast.errors import ParameterError
+from weightcast.learning import zoo
+from weightcast.wire.digest import digest_of
+from weightcast_client.service.bodies import MAX_BYTES, SendBody
+from weightcast_client.service.store import Store
+
+
+@pytest.fixture
+def client(sender: Any, settings: Any, silent: str) -> Iterator[httpx.Client]:
+    """A sender whose link never answers, so that the first send goes on for ever."""
+    with sender(settings(silent, max_queued=2)) as client:
+        yield client
+
+
+def wait_until_sending(client: httpx.Client, path: str) -> None:
+    while client.get(path).json()["state"] != "sending":
+        pass
+
+
+def test_a_send_is_accepted_with_its_place_and_all_that_was_not_said(
+    client: httpx.Client, queue: Any
+) -> None:
+    answer = client.post("/sends", json={"model": "small.safetensors", "std": 1, "evaluate": False})
+    assert answer.status_code == 202
+    told = answer.json()
+    assert answer.headers["location"] == f"/sends/{told['id']}"
+    assert told["state"] in ("queued", "sending")
+    assert told["send"] == {
+        "model": "small.safetensors",
+        "scheme": "adaptive-redundancy",
+        "params": {},
+        "channel": "awgn",
+        "channel_params": {},
+        "std": 1.0,
+        "seed": 0,
+        "repeat": 1,
+        "evaluate": False,
+        "limit": None,
+    }
+    assert client.get(answer.headers["location"]).json()["send"] == told["send"]
+
+
+def test_the_default_send_is_that_of_the_command() -> None:
+    assert SendBody(std=0.1).model == zoo.DEFAULT_MODEL
+
+
+SCHEME_NAMES = ", ".join(sorted(SCHEMES))
+CHANNEL_NAMES = ", ".join(sorted(CHANNELS))
+KNOWN = ", ".join(sorted([*zoo.models(), "model.safetensors", "small.safetensors"]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "says"),
+    [
+        ({"std": None}, "parameter-error", "channel 'awgn' needs the param 'std'"),
+        ({"std": -0.1}, "parameter-error", "std must be in 0 .. 1e+06, got -0.1"),
+        ({"std": "loud"}, "request", "std: Input should be a valid number"),
+        ({"sdt": 1}, "request", "sdt: Extra inputs are not permitted"),
+        ({"scheme": "adaptve"}, "unknown-name", f"no scheme 'adaptve'; known: {SCHEME_NAMES}"),
+        ({"channel": "fog"}, "unknown-name", f"no channel 'fog'; known: {CHANNEL_NAMES}"),
+        ({"params": {"r_large": 0}}, "parameter-error", "r_large must be in 1 .. 1000, got 0"),
+        ({"params": {"r_large": "many"}}, "parameter-error", "must be an integer, got 'many'"),
+        ({"params": {"r_large": [1]}}, "parameter-error", "must be a number, got [1]"),
+        ({"params": {"rlarge": 2}}, "parameter-error", "has no param 'rlarge'; known: "),
+        ({"channel": "noiseless"}, "parameter-error", "channel 'noiseless' has no param 'std'"),
+        ({"channel_params": {"snr": 1}}, "parameter-error", "channel 'awgn' has no param 'snr'"),
+        ({"seed": -1}, "parameter-error", "seed must be in 0 .. 2**64 - 1, got -1"),
+        ({"seed": 2**64}, "parameter-error", "seed must be in 0 .. 2**64 - 1"),
+        ({"seed": True}, "request", "seed: Input should be a valid integer"),
+        ({"repeat": 0}, "request", "repeat: Input should be greater than or equal to 1"),
+        ({"repeat": 1001}, "request", "repeat: Input should be less than or equal to 1000"),
+        ({"limit": 10_001}, "request", "limit: Input should be less than or equal to 10000"),
+        ({"evaluate": True}, "model-error", "any model can be sent"),
+        ({"model": "nothing"}, "unknown-name", f"no model 'nothing'; known: {KNOWN}"),
+        ({"model": "../receiver.db"}, "unknown-name", "no model '../receiver.db'"),
+        ({"model": ".."}, "unknown-name", "no model '..'"),
+        ({"model": "/etc/passwd"}, "unknown-name", "no model '/etc/passwd'"),
+        ({"model": "small.safetensors\0"}, "unknown-name", "no model 'small.safetensors\0'"),
+        ({"model": "folder"}, "unknown-name", "no model 'folder'"),
+        ({"model": "way-out"}, "unknown-name", "no model 'way-out'"),
+        ({"model": "text"}, "model-error", "'text' is not a safetensors file"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_sent_is_refused_before_it_is_queued(
+    fields: dict[str, Any], kind: str, says: str, client: httpx.Client, tmp_path: Path,
+    is_problem: Any, small_path: Path,
+) -> None:  # fmt: skip
+    if fields.get("model") in ("folder", "way-out", "text"):
+        (tmp_path / "models/folder").mkdir()
+        (tmp_path / "models/way-out").symlink_to(small_path)
+        (tmp_path / "models/text").write_text("this is no model" * 10)
+    body = {"model": "small.safetensors", "std": 0.1, "evaluate": False} | fields
+    answer = client.post("/sends", json=body)
+    assert is_problem(answer, 422, kind)
+    assert says in answer.json()["detail"]
+    assert str(tmp_path) not in answer.text
+    assert client.get("/sends").json() == {"sends": []}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"std": NaN}', b"[" * 10_000])
+def test_what_is_no_send_is_refused(body: bytes, client: httpx.Client) -> None:
+    answer = client.post("/sends", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert client.get("/sends").json() == {"sends": []}
+
+
+def test_bodies_that_are_too_long_not_json_or_damaged_are_refused(
+    client: httpx.Client, is_problem: Any
+) -> None:
+    json_type = {"content-type": "application/json"}
+    long = client.post("/sends", content=b" " * (MAX_BYTES + 1), headers=json_type)
+    assert is_problem(long, 413, "too-long")
+    other = client.post("/sends", content=b"{}", headers={"content-type": "text/plain"})
+    assert is_problem(other, 415, "content-type")
+    fields = json_type | {"content-digest": digest_of(b"[]")}
+    assert is_problem(client.post("/sends", content=b"{}", headers=fields), 400, "digest-mismatch")
+
+
+def test_the_same_key_gives_the_same_send_and_not_another_one(
+    client: httpx.Client, is_problem: Any
+) -> None:
+    def post(std: float, key: str) -> httpx.Response:
+        body = {"model": "small.safetensors", "std": std, "evaluate": False}
+        return client.post("/sends", json=body, headers={"idempotency-key": key})
+
+    first = post(0.5, "a")
+    assert post(0.5, "a").headers["location"] == first.headers["location"]
+    assert post(0.5, "b").headers["location"] != first.headers["location"]
+    assert is_problem(post(0.6, "a"), 409, "idempotency-key")
+    assert is_problem(post(0.5, ""), 400, "idempotency-key")
+    assert is_problem(post(0.5, "k" * 256), 400, "idempotency-key")
+    assert len(client.get("/sends").json()["sends"]) == 2
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(
+    client: httpx.Client, queue: Any, is_problem: Any
+) -> None:
+    wait_until_sending(client, queue(client))
+    paths = [queue(client, seed=seed) for seed in range(2)]
+    body = {"model": "small.safetensors", "std": 0.3, "evaluate": False}
+    answer = client.post("/sends", json=body)
+    assert is_problem(answer, 503, "queue-full")
+    assert answer.json()["detail"] == "2 sends are waiting, come back later"
+    assert int(answer.headers["retry-after"]) > 0
+    assert client.post(f"{paths[0]}/cancel").status_code == 200
+    assert client.post("/sends", json=body).status_code == 202
+
+
+def test_sends_are_listed_newest_first(client: httpx.Client, queue: Any) -> None:
+    paths = [queue(client, seed=seed) for seed in range(3)]
+    listed = [f"/sends/{each['id']}" for each in client.get("/sends").json()["sends"]]
+    assert listed == paths[::-1]
+
+
+def test_a_queued_send_is_cancelled_at_once_and_its_watchers_are_told(
+    client: httpx.Client, queue: Any
+) -> None:
+    first, second = queue(client), queue(client)
+    wait_until_sending(client, first)
+    told = client.post(f"{second}/cancel")
+    assert (told.status_code, told.json()["state"]) == (200, "cancelled")
+    assert told.json()["ended"] >= told.json()["created"]
+    assert client.post(f"{second}/cancel").json() == told.json()
+    last = client.get(f"{second}/events").text.strip().splitlines()[-1]
+    assert json.loads(last.removeprefix("data: "))["state"] == "cancelled"
+    assert client.get(first).json()["state"] == "sending"
+
+
+def test_a_send_that_waits_for_its_link_is_cancelled_and_the_next_one_begins(
+    client: httpx.Client, queue: Any
+) -> None:
+    first, second = queue(client), queue(client)
+    wait_until_sending(client, first)
+    assert client.post(f"{first}/cancel").json()["state"] == "cancelled"
+    wait_until_sending(client, second)
+
+
+@pytest.mark.parametrize("path", ["/sends/1", f"/sends/{'0' * 32}", "/sends/..%2F..%2Fdata"])
+def test_what_is_not_there_is_not_found(path: str, client: httpx.Client) -> None:
+    for answer in (client.get(path), client.get(f"{path}/events"), client.post(f"{path}/cancel")):
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_its_health_is_told(client: httpx.Client) -> None:
+    assert client.get("/health").json() == {"service": "sender", "status": "ready"}
+    assert client.get("/health/live").json() == {"service": "sender", "status": "live"}
+
+
+def test_a_folder_whose_database_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sender.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(ParameterError, match="cannot open the database in "):
+        Store(tmp_path)
+
+
+def test_without_the_token_only_health_is_told(
+    sender: Any, settings: Any, silent: str, is_problem: Any
+) -> None:
+    with sender(settings(silent, token=SecretStr("secret"))) as client:
+        for path in ("/sends", f"/sends/{'0' * 32}/events", "/metrics"):
+            assert is_problem(client.get(path), 401, "unauthorised")
+        assert is_problem(client.post("/sends", json={}), 401, "unauthorised")
+        assert client.get("/health").status_code == 200
+        assert client.get("/health/live").status_code == 200
+        shown = {"authorization": "Bearer secret"}
+        assert client.get("/sends", headers=shown).json() == {"sends": []}
+
+
+def test_metrics_count_sends_by_state_and_the_queue(
+    client: httpx.Client, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weightcast_web.health.FRESH_S", -1)
+    monkeypatch.setattr("weightcast_web.health.PATIENCE_S", 10)
+    first, second, _ = queue(client), queue(client), queue(client)
+    wait_until_sending(client, first)
+    client.post(f"{second}/cancel")
+    text = client.get("/metrics").text
+    for line in (
+        'weightcast_sender_sends{state="sending"} 1.0',
+        'weightcast_sender_sends{state="queued"} 1.0',
+        'weightcast_sender_sends{state="cancelled"} 1.0',
+        'weightcast_sender_sends{state="done"} 0.0',
+        "weightcast_sender_queue_length 1.0",
+        "weightcast_ready 1.0",
+    ):
+        assert f"\n{line}\n" in text
+
+
+def test_every_metric_of_the_sender_is_documented(client: httpx.Client) -> None:
+    found = re.findall(
+        r"^# TYPE (weightcast_sender_\w+) (\w+)$", client.get("/metrics").text, flags=re.M
+    )
+    found = [(name, kind) for name, kind in found if not name.endswith("_created")]
+    text = (Path(__file__).parents[3] / "docs/sender-service.md").read_text()
+    assert set(re.findall(r"^\| `(weightcast_sender_\w+)` \| (\w+) \|", text, flags=re.M)) == set(
+        found
+    )

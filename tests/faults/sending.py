@@ -1,0 +1,102 @@
+"""A sender as `client send` is one, without its command line; and its calls one by one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from faults.history import Recorder, pipeline_digest
+
+from weightcast.channels.awgn import AWGN
+from weightcast.coding import SCHEMES
+from weightcast.learning.weights import open_model
+from weightcast.randomness import Noise
+from weightcast_client.order import Order
+from weightcast_client.screen import Screen
+from weightcast_client.send import Plans, make_plan, send
+from weightcast_client.transport import Transport
+
+SCHEME, STD, SEED, FLIGHTS = "adaptive-redundancy", 0.3, 11, 3
+KEY = "the only one"
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends one model again and again, each time with another draw of the noise."""
+
+    path: Path
+    order: Order
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The plan for this model."""
+        return make_plan(self.order)
+
+    def send(self, transport: Transport, stream: int = 0, key: str | None = None) -> dict[str, Any]:
+        """Send the model, or go on with what was sent under a key; return the result."""
+        return send(self.order, self.plans, stream, transport, FLIGHTS, Screen(), key=key)
+
+    def digest(self, stream: int = 0) -> str:
+        """Return the SHA-256 of the weights that must arrive."""
+        return pipeline_digest(self.path, SCHEME, STD, Noise(seed=SEED, stream=stream))
+
+
+@contextmanager
+def sender_of(path: Path) -> Iterator[Sender]:
+    """Open a model to be sent."""
+    with open_model(path) as model:
+        order = Order(
+            model_name="test",
+            model=model,
+            scheme_name=SCHEME,
+            scheme=SCHEMES[SCHEME](),
+            channel_name="awgn",
+            channel=AWGN(std=STD),
+            seed=SEED,
+            evaluate=False,
+            n_images=None,
+        )
+        yield Sender(path, order)
+
+
+@contextmanager
+def transport_to(
+    url: str, *, tries: int = 6, answer_timeout_s: float = 60, first_wait_s: float = 0.4
+) -> Iterator[tuple[Transport, Recorder]]:
+    """Yield a sender's transport, by default with the settings of the product, and its history."""
+    recorder = Recorder(httpx.HTTPTransport())
+    transport = Transport(
+        url,
+        connect_timeout_s=5,
+        answer_timeout_s=answer_timeout_s,
+        tries=tries,
+        http=recorder,
+        first_wait_s=first_wait_s,
+    )
+    try:
+        yield transport, recorder
+    finally:
+        transport.close()
+
+
+def calls_of(sent: Any, put: Any, client: httpx.Client) -> Iterator[httpx.Response]:
+    """Make the calls of a sender one by one; ``put`` is the fixture of this name."""
+    answer = put(client, "/transmissions", sent.header.to_bytes(), "POST", idempotency_key=KEY)
+    yield answer
+    path = answer.headers["location"]
+    for n, part in enumerate(sent.parts):
+        yield put(client, f"{path}/parts/{n}", part)
+    yield put(client, f"{path}/side", sent.side)
+    yield client.post(f"{path}/complete")
+
+
+def put_alone(put: Any, url: str, path: str, part: bytes) -> int:
+    """Send part 0 over a connection of its own; return the status, 0 if there is no answer."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        try:
+            return int(put(client, f"{path}/parts/0", part).status_code)
+        except httpx.TransportError:
+            return 0
