@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, delete, func, or_, select, update
+from sqlalchemy import Engine, Select, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -195,18 +195,19 @@ class Store:
         given by their digests, in order.
         """
         now = self._clock()
-        free = or_(Row.claimed_until.is_(None), Row.claimed_until < now, Row.claimed_by == who)
-        first = (
-            select(Row.id)
-            .where(Row.state.in_(UNFINISHED), free)
-            .order_by(Row.queued, Row.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        chosen = update(Row).where(Row.id == first.scalar_subquery())
-        claimed = chosen.values(claimed_by=who, claimed_until=now + lease_s).returning(Row)
+        unfinished = select(Row.id).where(Row.state.in_(UNFINISHED)).order_by(Row.queued, Row.id)
+        free = or_(Row.claimed_until.is_(None), Row.claimed_until < now)
+        # One's own is waited for: another receiver may hold its row for a moment while it looks.
+        mine = unfinished.where(Row.claimed_by == who).limit(1).with_for_update()
+        first = unfinished.where(free).limit(1).with_for_update(skip_locked=True)
+
+        def take(session: Session, which: Select[str]) -> Row | None:
+            chosen = update(Row).where(Row.id == which.scalar_subquery())
+            claimed = chosen.values(claimed_by=who, claimed_until=now + lease_s).returning(Row)
+            return session.scalar(claimed, execution_options={"synchronize_session": False})
+
         with self._session() as session:
-            row = session.scalar(claimed, execution_options={"synchronize_session": False})
+            row = take(session, mine) or take(session, first)
             if row is None:
                 return None
             parts = select(Part.sha256).where(Part.transmission == row.id).order_by(Part.n)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,20 @@ def test_of_many_who_claim_at_once_each_gets_another_transmission(store: Store) 
     # Who asks again while it holds a claim is given that one again.
     assert all(first.id == again.id for (first, _), (again, _) in claimed)
     assert len({first.id for (first, _), _ in claimed}) == 8
+
+
+def test_a_claim_is_given_again_though_another_receiver_holds_its_row(store: Store) -> None:
+    for id_ in IDS[:2]:
+        store.create(id_, "{}", None)
+        store.queue(id_)
+    assert store.claim("me", 9)[0].id == IDS[0]
+    with ThreadPoolExecutor(1) as threads, store._session() as other:
+        other.execute(select(Row).where(Row.id == IDS[0]).with_for_update())
+        again = threads.submit(store.claim, "me", 9)
+        wait([again], 0.5)
+        other.rollback()
+        row, _ = again.result()
+    assert row.id == IDS[0]
 
 
 def test_only_the_first_bytes_of_a_part_are_taken(store: Store) -> None:
