@@ -18,6 +18,7 @@ from weightcast.errors import FormatError
 from weightcast.wire.digest import parse_digest
 from weightcast_web.limits import Limits
 from weightcast_web.refusal import Refusal
+from weightcast_web.turns import turn
 
 JSON, OCTETS = "application/json", "application/octet-stream"
 _WRITTEN_BYTES = 1 << 18
@@ -77,8 +78,10 @@ async def pieces(
                 piece = await anext(stream, None)
             if piece is None:
                 break
+            waited_s = clock() - began
+            await turn()
             received += len(piece)
-            left_s += len(piece) / limits.min_body_bytes_per_s - (clock() - began)
+            left_s += len(piece) / limits.min_body_bytes_per_s - waited_s
             if received > max_bytes:
                 raise Refusal(413, "too-long", f"a body of more than {max_bytes} bytes")
             digest.update(piece)

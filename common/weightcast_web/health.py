@@ -11,7 +11,7 @@ from weightcast_web.refusal import Refusal
 
 FRESH_S = 1.0
 """A check younger than this is not repeated."""
-PATIENCE_S = 0.05
+PATIENCE_S = 0.01
 """How long an answer waits for a check; a check that takes longer ends behind its back."""
 FIRST_PATIENCE_S = 5.0
 """The same for the first check, before which nothing is known."""

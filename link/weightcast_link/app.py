@@ -27,6 +27,7 @@ from weightcast_web import authority, health, metrics, problems
 from weightcast_web.bodies import pieces, spooled
 from weightcast_web.refusal import Refusal
 from weightcast_web.streams import Streams
+from weightcast_web.turns import turn
 
 _PIECE = 1 << 18
 _REMEMBERED = 100
@@ -191,6 +192,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
 async def _in_pieces(raw: memoryview) -> AsyncIterator[bytes]:
     for at in range(0, len(raw), _PIECE):
+        await turn()
         yield bytes(raw[at : at + _PIECE])
 
 
@@ -214,6 +216,7 @@ async def _pass_down(answer: httpx.Response, streams: Streams, journal: Journal)
         try:
             pieces = answer.aiter_raw()
             async for piece in pieces if length else streams.until_end(pieces):
+                await turn()
                 yield piece
         except httpx.TransportError:
             journal.trouble("broken-off")

@@ -183,10 +183,11 @@ class FaultProxy:
                     await self._released.wait()
                 marks = [at - passed for at in (way.cut_at, way.stall_at) if at and at > passed]
                 segment = piece[: min(way.slice_bytes, *marks, len(piece))]
+                passed += len(segment)
+                # Before it is written: who is given the last segment may ask at once.
+                self.passed[direction] += len(segment)
                 writer.write(segment)
                 await writer.drain()
-                passed += len(segment)
-                self.passed[direction] += len(segment)
                 piece = piece[len(segment) :]
                 if way.bytes_per_s is not None:
                     await asyncio.sleep(len(segment) / way.bytes_per_s)

@@ -114,14 +114,10 @@ def send_many(services: Chain, sender: Sender, n: int) -> tuple[list[dict[str, A
         return results, [call for _, recorder in ways for call in recorder.calls]
 
 
-# Sixteen senders and both hops on two processors make calls wait for a processor, health too.
-@pytest.mark.parametrize(
-    ("n", "n_open", "health_ms"), [(4, 256, 100), (16, 256, 1000), (64, 16, 1000)]
-)
+@pytest.mark.parametrize(("n", "n_open"), [(4, 256), (16, 256), (64, 16)])
 def test_many_at_once_all_arrive_the_busy_receiver_says_so_and_health_answers(
     n: int,
     n_open: int,
-    health_ms: float,
     tmp_path: Path,
     model_of: Callable[[int], Path],
     times: Callable[[int, int], int],
@@ -150,7 +146,8 @@ def test_many_at_once_all_arrive_the_busy_receiver_says_so_and_health_answers(
     ms = 1000 * p99(took)
     figure(48, f"{n} at once, {n_open} let in: {len(statuses)} told to come back, all complete")
     figure(52, f"health p99 {ms:.0f} ms of {len(took)} while {n} models were sent")
-    assert ms <= health_ms
+    # Elsewhere than in `make torture` anything may run beside this.
+    assert ms <= times(1000, 100)
 
 
 def worker_of(hop: Hop) -> int:
