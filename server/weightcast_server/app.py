@@ -22,7 +22,7 @@ from weightcast_server.journal import Journal
 from weightcast_server.settings import Settings
 from weightcast_server.store import Store
 from weightcast_server.supervisor import Supervisor
-from weightcast_server.tables import OPEN
+from weightcast_server.tables import DECODED, OPEN
 from weightcast_server.vitals import Vitals
 from weightcast_server.worker_process import hire
 from weightcast_web import authority, failpoints, health, metrics, problems
@@ -188,8 +188,8 @@ def create_app(
         path = intake.folder(id_).model
         if row.purged is not None or row.state == "expired":
             raise Refusal(410, "expired", "the model has been deleted, only its result is kept")
-        if not path.exists():
-            raise Refusal(409, "not-decoded", "the model has not been decoded yet")
+        if row.state not in DECODED or not path.exists():
+            raise Refusal(409, "not-decoded", f"there is no model: the transmission is {row.state}")
         return FileResponse(path, media_type="application/octet-stream")
 
     @app.delete("/transmissions/{id_}", status_code=204)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 OPEN = ("created", "receiving")
 UNFINISHED = ("queued", "decoding", "evaluating")
+DECODED = ("evaluating", "done")
 FINISHED = ("done", "failed", "expired")
 
 

@@ -110,10 +110,11 @@ def test_a_disk_that_fails_at_any_step_refuses_the_call_and_the_next_try_is_whol
         assert not list(tmp_path.rglob("*.new"))
 
 
+@pytest.mark.parametrize("place", ["model-written", "model-renamed"])
 def test_a_disk_that_is_full_when_the_model_is_written_fails_the_transmission_and_says_why(
-    joined: Any, encoded: Any, put: Any, finished: Any, small_path: Path, tmp_path: Path
+    place: str, joined: Any, encoded: Any, put: Any, finished: Any, small_path: Path, tmp_path: Path
 ) -> None:
-    with joined(tmp_path, failpoint="full model-written 1") as own:
+    with joined(tmp_path, failpoint=f"full {place} 1") as own:
         *_, last = calls_of(encoded(small_path, SCHEME, "noiseless"), put, own.receiver)
         path = f"/transmissions/{last.json()['id']}"
         found = finished(own.receiver, path)
