@@ -41,8 +41,8 @@ class GuardedConnection(HttpToolsProtocol):
 
     A connection waits for its ``first`` byte, for the rest of a ``head``, ``idle`` for the next
     request, or for the ``rest`` of a body that nobody reads any more; each has its deadline, which
-    further bytes do not put off. The deadlines of bodies that are read are those of
-    `weightcast_web.bodies`.
+    further bytes do not put off; so has a caller that takes nothing of its answer. The deadlines of
+    bodies that are read are those of `weightcast_web.bodies`.
     """
 
     def __init__(self, room: Room, **more: Any) -> None:
@@ -55,6 +55,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._cycles: list[RequestResponseCycle] = []  # Being answered, or to be.
         self._waits_for: Waiting | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room; without room serve nothing but health."""
@@ -74,6 +75,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._watch(None)
         self._hang_up()
         super().connection_lost(exc)
+        self.resume_writing()
 
     def give_way(self) -> None:
         """Close at once, for another connection's sake."""
@@ -154,6 +156,18 @@ class GuardedConnection(HttpToolsProtocol):
         """Wait for the rest of the body, or the next request."""
         super().on_response_complete()
         self._watch(self._state())
+
+    def pause_writing(self) -> None:
+        """Wait for a caller that takes nothing of its answer, but not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._room.limits.stall_timeout_s, self.give_way)
+
+    def resume_writing(self) -> None:
+        """Go on with an answer."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def send_400_response(self, msg: str) -> None:
         """Say why nothing more is taken from this connection, and take nothing more."""

@@ -14,6 +14,7 @@ class Limits(BaseModel):
         idle_timeout_s: how long a connection may wait for the next request.
         body_grace_s: time that a body may be late.
         min_body_bytes_per_s: a body that is slower is late sooner or later.
+        stall_timeout_s: how long a caller may take nothing of an answer that is there for it.
     """
 
     max_connections: int = 512
@@ -22,3 +23,4 @@ class Limits(BaseModel):
     idle_timeout_s: float = 30.0
     body_grace_s: float = 30.0
     min_body_bytes_per_s: float = 16_000.0
+    stall_timeout_s: float = 60.0

@@ -24,10 +24,11 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def services_in(folder: Path, **settings: str) -> Iterator[Chain]:
+def services_in(folder: Path, *, evaluates: bool = False, **settings: str) -> Iterator[Chain]:
     """Run a link and its receiver with nothing in between; arguments as for `receiver_in`."""
+    words = [] if evaluates else ["--no-evaluate"]
     with (
-        receiver_in(folder, "--no-evaluate", **settings) as receiver,
+        receiver_in(folder, *words, **settings) as receiver,
         proxy_to(None) as unused,
     ):
         receiver.start()

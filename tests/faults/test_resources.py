@@ -1,5 +1,6 @@
 """Memory, many at once, a worker in trouble: what is promised holds while others are served."""
 
+import dataclasses
 import os
 import resource
 import signal
@@ -19,6 +20,8 @@ import pytest
 from faults.hops import Chain, Hop, until
 from faults.raw import services_in
 from faults.sending import FLIGHTS, Sender, sender_of, transport_to
+
+from weightcast.learning import zoo
 
 MIB = 1 << 20
 PART_BYTES = 4 * MIB
@@ -147,6 +150,25 @@ def test_many_at_once_all_arrive_the_busy_receiver_says_so_and_health_answers(
     figure(48, f"{n} at once, {n_open} let in: {len(statuses)} told to come back, all complete")
     figure(52, f"health p99 {ms:.0f} ms of {len(took)} while {n} models were sent")
     # Elsewhere than in `make torture` anything may run beside this.
+    assert ms <= times(1000, 100)
+
+
+@pytest.mark.cifar
+def test_health_answers_while_a_model_is_sent_and_evaluated(
+    tmp_path: Path, times: Callable[[int, int], int], figure: Callable[[int, str], None]
+) -> None:
+    n_images = times(200, 10_000)
+    with (
+        services_in(tmp_path, evaluates=True) as services,
+        sender_of(zoo.find(zoo.DEFAULT_MODEL)) as sender,
+        transport_to(services.link.url) as (way, _),
+        health_of(services) as took,
+    ):
+        order = dataclasses.replace(sender.order, evaluate=True, n_images=n_images)
+        result = Sender(sender.path, order).send(way)
+    assert result["n_images"] == n_images
+    ms = 1000 * p99(took)
+    figure(52, f"health p99 {ms:.0f} ms of {len(took)}, a model evaluated with {n_images} images")
     assert ms <= times(1000, 100)
 
 

@@ -3,9 +3,11 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,7 +22,7 @@ N_SLOW = 200
 DEADLINES = {
     f"WEIGHTCAST_{service}_{name}": "1"
     for service in ("LINK", "SERVER")
-    for name in ("HEAD_TIMEOUT_S", "IDLE_TIMEOUT_S", "BODY_GRACE_S")
+    for name in ("HEAD_TIMEOUT_S", "IDLE_TIMEOUT_S", "BODY_GRACE_S", "STALL_TIMEOUT_S")
 }
 
 
@@ -106,6 +108,55 @@ def test_a_body_that_was_refused_may_not_go_on_for_ever(hop: str, hasty: Chain) 
         line.sendall(head_of(f"/transmissions/{'0' * 32}/parts/0", b"", length=1 << 40))
         assert is_problem(answer_on(line), 404)
         assert drip(line, b"a" * 1000, within_s=15) < 8
+
+
+@pytest.fixture(scope="module")
+def model(
+    hasty: Chain, encoded: Any, opened: Any, put: Any, finished: Any, model_path: Path
+) -> str:
+    """The path of a model that has arrived, of some MiB."""
+    sent = encoded(model_path, channel="noiseless")
+    with httpx.Client(base_url=hasty.link.url) as client:
+        path: str = opened(client, sent.header)
+        for n, part in enumerate(sent.parts):
+            assert put(client, f"{path}/parts/{n}", part).status_code == 204
+        assert put(client, f"{path}/side", sent.side).status_code == 204
+        client.post(f"{path}/complete")
+        assert finished(client, path)["state"] == "done"
+    return f"{path}/model"
+
+
+def taken(url: str, target: str, pause_s: float, n_pauses: int) -> tuple[int, int]:
+    """Ask for a file and take 200 kB after each pause, then the rest; return both lengths."""
+    parts = urlsplit(url)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        line.settimeout(30)
+        line.connect((parts.hostname, parts.port))
+        line.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        response = HTTPResponse(line)
+        response.begin()
+        n_bytes = 0
+        with response, suppress(ConnectionError, IncompleteRead):
+            for _ in range(n_pauses):
+                time.sleep(pause_s)
+                n_bytes += len(response.read(200_000))
+            while piece := response.read(1 << 20):
+                n_bytes += len(piece)
+        return n_bytes, int(response.headers["content-length"])
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_a_caller_that_takes_nothing_of_its_answer_is_cut_off(
+    hop: str, hasty: Chain, model: str
+) -> None:
+    n_bytes, length = taken(getattr(hasty, hop).url, model, 3.0, 1)
+    assert n_bytes < length
+
+
+def test_a_caller_that_takes_its_answer_slowly_gets_it(hasty: Chain, model: str) -> None:
+    n_bytes, length = taken(hasty.receiver.url, model, 0.05, 40)
+    assert n_bytes == length
 
 
 @contextmanager
