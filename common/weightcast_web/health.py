@@ -13,8 +13,8 @@ FRESH_S = 1.0
 """A check younger than this is not repeated."""
 PATIENCE_S = 0.01
 """How long an answer waits for a check; a check that takes longer ends behind its back."""
-FIRST_PATIENCE_S = 5.0
-"""The same for the first check, before which nothing is known."""
+LONG_PATIENCE_S = 4.0
+"""How long a check may take where nothing is known without it: at first and after a long pause."""
 STALE_S = 10.0
 """A check older than this says nothing any more."""
 
@@ -30,7 +30,7 @@ class Health:
         self._check = check
         self._task: asyncio.Task[None] | None = None
         self._trouble: tuple[str, str] | None = None
-        self._ended = -math.inf
+        self._began = self._ended = -math.inf
 
     async def look(self) -> None:
         """Return if the service is ready.
@@ -39,8 +39,12 @@ class Health:
             Refusal: 503, it is not, or the check does not end.
         """
         if self._age_s() > FRESH_S:
-            self._task = self._task or asyncio.create_task(self._run())
-            patience_s = PATIENCE_S if math.isfinite(self._ended) else FIRST_PATIENCE_S
+            if self._task is None:
+                self._began = self._now_s()
+                self._task = asyncio.create_task(self._run())
+            patience_s = PATIENCE_S
+            if self._age_s() > STALE_S:
+                patience_s = max(PATIENCE_S, self._began + LONG_PATIENCE_S - self._now_s())
             await asyncio.wait({self._task}, timeout=patience_s)
         if self._age_s() > STALE_S:
             raise Refusal(503, "check-hangs", "the check of this service does not end")
@@ -56,7 +60,11 @@ class Health:
         return True
 
     def _age_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._ended
+        return self._now_s() - self._ended
+
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _run(self) -> None:
         try:
@@ -68,7 +76,7 @@ class Health:
             self._trouble = "not-ready", str(error)
         finally:
             self._task = None
-        self._ended = asyncio.get_running_loop().time()
+        self._ended = self._now_s()
 
 
 def install(app: FastAPI, service: str, health: Health) -> None:

@@ -90,10 +90,28 @@ def test_a_check_that_hangs_keeps_nobody_waiting_and_is_not_begun_twice(
     assert len(calls) == 2
     calls.clear()
     monkeypatch.setattr(health, "STALE_S", -0.5)
+    monkeypatch.setattr(health, "LONG_PATIENCE_S", 0.2)
     first, again, scrape = ask(check, "/health", "/health", "/metrics")
     assert is_problem(first, 503, "check-hangs")
     assert is_problem(again, 503, "check-hangs")
     assert "weightcast_ready 0.0" in scrape.text
+
+
+def test_after_a_long_pause_a_slow_check_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", -1)
+    monkeypatch.setattr(health, "STALE_S", 0.05)
+
+    async def check() -> None:
+        await asyncio.sleep(0.2)
+
+    async def call() -> None:
+        asked = health.Health(check)
+        await asked.look()
+        await asyncio.sleep(0.1)
+        await asyncio.gather(asked.look(), asked.look())
+
+    assert health.PATIENCE_S < 0.2
+    asyncio.run(call())
 
 
 def test_a_receiver_without_its_data_folder_is_not_ready(
@@ -145,7 +163,7 @@ def test_what_was_seen_too_long_ago_is_not_shown_as_if_it_were_so(
 def test_a_link_whose_receiver_is_silent_answers_in_time(
     is_problem: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "FIRST_PATIENCE_S", 0.1)
+    monkeypatch.setattr(health, "LONG_PATIENCE_S", 0.1)
 
     class Silent(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
