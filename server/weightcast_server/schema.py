@@ -28,7 +28,8 @@ def bring_up_to_date(engine: Engine, transmissions: Path) -> None:
         transmissions: folder of the files, which a migration may need.
 
     Raises:
-        ParameterError: the schema is newer than this program.
+        ParameterError: the schema is newer than this program, or the database is empty while there
+            are files: those of another one, which would be taken for what crashes leave behind.
     """
     with engine.connect() as connection:
         if _revision(connection) == HEAD:
@@ -37,6 +38,11 @@ def bring_up_to_date(engine: Engine, transmissions: Path) -> None:
         _lock(connection)
         revision = _revision(connection)
         if revision is None:
+            if transmissions.is_dir() and any(transmissions.iterdir()):
+                raise ParameterError(
+                    "the database is empty, but the data folder has transmissions of another one: "
+                    "restore that one, or remove the folder 'transmissions'"
+                )
             Base.metadata.create_all(connection)
             stamp(connection, HEAD)
         elif revision != HEAD:

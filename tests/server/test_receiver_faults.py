@@ -100,6 +100,8 @@ def test_a_worker_ends_with_its_receiver_even_in_mid_work(
 def test_what_belongs_to_no_transmission_is_cleared_away_at_the_start(
     joined: Any, tmp_path: Path
 ) -> None:
+    with joined(tmp_path):
+        pass
     orphan = tmp_path / "transmissions" / ("0" * 32) / "parts"
     orphan.mkdir(parents=True)
     (orphan / "1.new").touch()

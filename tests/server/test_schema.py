@@ -1,6 +1,7 @@
 """The schema is made, migrated and adopted, and a database that cannot be used is refused."""
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -91,7 +92,7 @@ def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path)
     with engine.begin() as connection:
         Base.metadata.drop_all(connection)
         connection.execute(text("DROP TABLE alembic_version"))
-    bring_up_to_date(engine, tmp_path)
+    bring_up_to_date(engine, tmp_path / "transmissions")
     assert described(engine) == migrated
 
 
@@ -173,7 +174,7 @@ def test_several_receivers_may_migrate_at_once(
 
 
 def test_a_newer_schema_is_refused(engine: Engine, database: str, tmp_path: Path) -> None:
-    bring_up_to_date(engine, tmp_path)
+    bring_up_to_date(engine, tmp_path / "transmissions")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ParameterError, match="the database has schema 9999, newer than"):
@@ -279,3 +280,18 @@ def test_a_receiver_of_a_sender_s_own_keeps_to_its_own_folder(tmp_path: Path) ->
     assert (tmp_path / "data" / "receiver.db").exists()
     process.terminate()
     process.communicate(timeout=30)
+
+
+def test_an_empty_database_is_refused_where_there_are_files_of_another(
+    engine: Engine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "transmissions"
+    kept = folder / ("0" * 32) / "parts" / "0"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"received")
+    with pytest.raises(ParameterError, match="the database is empty, but the data folder has"):
+        bring_up_to_date(engine, folder)
+    assert not inspect(engine).get_table_names()
+    assert kept.read_bytes() == b"received"
+    shutil.rmtree(folder)
+    bring_up_to_date(engine, folder)
