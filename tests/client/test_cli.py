@@ -60,7 +60,7 @@ SEND = ("send", "--no-evaluate", "--json")
         (("--std=loud",), "'--std': "),
         (("--std=0.1", "--scheme=adaptve"), "no scheme 'adaptve'; known: " + KNOWN_SCHEMES),
         (("--std=0.1", "--channel=fog"), "no channel 'fog'; known: " + ", ".join(sorted(CHANNELS))),
-        (("--std=0.1", "--model=nothing"), "the shipped: " + zoo.DEFAULT_MODEL),
+        (("--std=0.1", "--model=nothing"), "the shipped: " + ", ".join(zoo.models())),
         (("--std=0.1", "--model=/"), "no model '/'"),
         (("--std=0.1", "--set=r_large=0"), "r_large must be in 1 .. 1000, got 0"),
         (("--std=0.1", "--set=r_large=many"), "'r_large' must be an integer, got 'many'"),
