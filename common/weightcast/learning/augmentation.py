@@ -1,4 +1,4 @@
-"""Order, flips, crops and sizes of the training images, each epoch from its own generators."""
+"""Order, flips and crops of the training images, each epoch from its own generators."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import Recipe
@@ -62,7 +61,7 @@ class Batches:
         return -(-len(self._labels) // self._recipe.batch)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs, float32, shape (batch, 3, size, size), and labels, int64, shape (batch,).
+        """Yield inputs, float32, shape (batch, 3, 32, 32), and labels, int64, shape (batch,).
 
         Args:
             epoch: 1, 2, ...
@@ -75,8 +74,7 @@ class Batches:
         is_flipped = self._flips(epoch)
         for start in range(0, n, self._recipe.batch):
             i = order[start : start + self._recipe.batch]
-            x = normalised(crops(self._padded, i, offsets[i], is_flipped[i]))
-            yield shrunk(x, self._recipe.size(epoch)), self._labels[i]
+            yield normalised(crops(self._padded, i, offsets[i], is_flipped[i])), self._labels[i]
 
     def _flips(self, epoch: int) -> npt.NDArray[np.bool_]:
         """Return which images are flipped in an epoch, shape (n,).
@@ -89,14 +87,6 @@ class Batches:
         sides = torch.randint(0, 2, (len(self._labels),), generator=chance).numpy()
         is_flipped: npt.NDArray[np.bool_] = (sides + (0 if is_random else epoch)) % 2 == 1
         return is_flipped
-
-
-def shrunk(x: Tensor, size: int) -> Tensor:
-    """Shrink inputs (n, 3, h, h) to (n, 3, size, size) without aliases, channels_last."""
-    if size == x.shape[-1]:
-        return x
-    small = functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
-    return small.contiguous(memory_format=torch.channels_last)
 
 
 def crops(

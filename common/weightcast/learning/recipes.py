@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from weightcast.errors import ParameterError
 
 FLIPS = ("random", "alternating")
-FULL_SIZE, SIZE_STEP = 32, 4
-GROWTH = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,6 @@ class Recipe:
         warm_up: share of the steps in which the rate rises from 0 to its peak, 0 .. 1, excluded.
         flips: `random`, or `alternating`: a random side first, then the sides in turn.
         crop_padding: pixels by which an image is reflected outwards before a crop, 0 .. 31.
-        first_size: pixels to which the images of the first epoch are shrunk, 8 .. 32: see `size`.
         validation: images held back from the training images to choose the best epoch; with 0 the
             last epoch is taken.
     """
@@ -68,7 +65,6 @@ class Recipe:
     warm_up: float
     flips: str
     crop_padding: int
-    first_size: int
     validation: int
 
     def __post_init__(self) -> None:
@@ -82,8 +78,6 @@ class Recipe:
             raise ParameterError(f"flips must be one of {', '.join(FLIPS)}, got '{self.flips}'")
         if not 0 <= self.crop_padding < 32:
             raise ParameterError(f"crop_padding must be in 0 .. 31, got {self.crop_padding}")
-        if not 8 <= self.first_size <= FULL_SIZE:
-            raise ParameterError(f"first_size must be in 8 .. 32, got {self.first_size}")
         if self.validation < 0:
             raise ParameterError(f"validation must be at least 0, got {self.validation}")
 
@@ -94,29 +88,12 @@ class Recipe:
             f"in a line from 0 over {self.warm_up:.0%} of the steps, then " if self.warm_up else ""
         )
         crops = f" and crops padded by {self.crop_padding} pixels" if self.crop_padding else ""
-        growth = f"from {self.first_size} pixels to {FULL_SIZE} in {GROWTH:.0%} of the epochs"
-        sizes = f"; images grow {growth}" if self.first_size < FULL_SIZE else ""
         choice = "best epoch by validation" if self.validation else "last epoch"
         return (
             f"{self.epochs} epochs, batch {self.batch}, SGD with {momentum}, rate {rise}"
-            f"in a cosine from {self.peak_rate:g} to 0; "
-            f"{self.flips} horizontal flips{crops}{sizes}; {choice}"
+            f"in a cosine from {self.peak_rate:g} to 0; {self.flips} horizontal flips{crops}; "
+            f"{choice}"
         )
-
-    def size(self, epoch: int) -> int:
-        """Return the height and width of the images in epoch 1, 2, ..., in steps of 4 pixels.
-
-        They grow in a line from `first_size` and are whole in the last quarter of the epochs: small
-        images cost less, and are enough to find coarse weights.
-
-        Source: Tan & Le, "EfficientNetV2: smaller models and faster training", ICML 2021, section
-        4 (progressive learning), without its growing regularisation.
-        """
-        n_growing = GROWTH * self.epochs
-        if epoch > n_growing:
-            return FULL_SIZE
-        grown = (FULL_SIZE - self.first_size) * (epoch - 1) / n_growing
-        return self.first_size + int(grown / SIZE_STEP) * SIZE_STEP
 
     def rate(self, step: int, n_steps: int) -> float:
         r"""Return the learning rate of step 0 .. n_steps - 1: up in a line, down in a cosine to 0.
@@ -144,7 +121,6 @@ RECIPES: dict[str, Recipe] = {
         warm_up=0.0,
         flips="random",
         crop_padding=0,
-        first_size=32,
         validation=5_000,
     ),
     "fast": Recipe(
@@ -156,7 +132,6 @@ RECIPES: dict[str, Recipe] = {
         warm_up=0.1,
         flips="alternating",
         crop_padding=4,
-        first_size=16,
         validation=0,
     ),
 }

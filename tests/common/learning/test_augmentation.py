@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from weightcast.learning.augmentation import Batches, crops, generator, shrunk, split
+from weightcast.learning.augmentation import Batches, crops, generator, split
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import RECIPES
 
@@ -50,25 +50,6 @@ def test_an_epoch_depends_on_its_number_and_the_seed_alone() -> None:
         assert [labels.tolist() for _, labels in other.epoch(number)] != first
 
 
-def test_an_epoch_of_small_images_has_the_same_images_shrunk() -> None:
-    small = dataclasses.replace(FAST, epochs=50)
-    whole = dataclasses.replace(small, first_size=32)
-    (x, labels), (y, same) = epoch(small, 1), epoch(whole, 1)
-    assert torch.equal(labels, same)
-    assert x.shape == (50, 3, 16, 16) and y.shape == (50, 3, 32, 32)
-    # Halved with a triangle as the window: weights 1 3 3 1 of 8 in each direction.
-    window = torch.tensor([1.0, 3, 3, 1]) / 8
-    assert torch.allclose(
-        x[:, :, 5, 7], torch.einsum("ncij,i,j->nc", y[:, :, 9:13, 13:17], window, window), atol=1e-5
-    )
-
-
-def test_shrinking_keeps_the_mean_and_removes_what_a_small_image_cannot_show() -> None:
-    board = ((torch.arange(32)[:, None] + torch.arange(32)) % 2).float().expand(2, 3, 32, 32)
-    assert torch.allclose(shrunk(board, 16)[:, :, 1:-1, 1:-1], torch.tensor(0.5), atol=1e-6)
-    assert shrunk(board, 32) is board
-
-
 def test_random_flips_mirror_half_of_the_images_and_others_each_epoch() -> None:
     first, second = is_flipped(PLAIN, 1), is_flipped(PLAIN, 2)
     # Binomial of 50 images: five standard errors are 17.7.
@@ -78,7 +59,7 @@ def test_random_flips_mirror_half_of_the_images_and_others_each_epoch() -> None:
 
 
 def test_alternating_flips_show_the_other_side_in_the_next_epoch() -> None:
-    recipe = dataclasses.replace(FAST, crop_padding=0, first_size=32)
+    recipe = dataclasses.replace(FAST, crop_padding=0)
     first = is_flipped(recipe, 1)
     assert torch.equal(is_flipped(recipe, 2), ~first)
     assert torch.equal(is_flipped(recipe, 3), first)

@@ -38,21 +38,11 @@ def test_one_cycle_rises_in_a_line_and_peaks_at_the_end_of_the_warm_up() -> None
     assert rates[-1] == 0
 
 
-@pytest.mark.parametrize(
-    ("epochs", "sizes"),
-    [(1, [32]), (2, [16, 32]), (12, [16, 16, 16, 20, 20, 24, 24, 28, 28, 32, 32, 32])],
-)
-def test_images_grow_and_are_whole_in_the_last_quarter(epochs: int, sizes: list[int]) -> None:
-    recipe = dataclasses.replace(RECIPES["fast"], epochs=epochs)
-    assert [recipe.size(epoch) for epoch in range(1, epochs + 1)] == sizes
-    assert {RECIPES["paper"].size(epoch) for epoch in (1, 350)} == {32}
-
-
 def test_a_recipe_says_in_words_what_it_does() -> None:
     assert RECIPES["fast"].describe() == (
         "25 epochs, batch 128, SGD with Nesterov momentum 0.9, rate in a line from 0 over 10% of "
         "the steps, then in a cosine from 0.1 to 0; alternating horizontal flips and crops padded "
-        "by 4 pixels; images grow from 16 pixels to 32 in 75% of the epochs; last epoch"
+        "by 4 pixels; last epoch"
     )
     words = RECIPES["paper"].describe()
     assert words.endswith("; random horizontal flips; best epoch by validation")
@@ -66,8 +56,6 @@ def test_a_recipe_says_in_words_what_it_does() -> None:
         ("warm_up", 1.0, "warm_up must be in 0 .. 1, 1 excluded, got 1.0"),
         ("flips", "vertical", "flips must be one of random, alternating, got 'vertical'"),
         ("crop_padding", 32, "crop_padding must be in 0 .. 31, got 32"),
-        ("first_size", 7, "first_size must be in 8 .. 32, got 7"),
-        ("first_size", 33, "first_size must be in 8 .. 32, got 33"),
         ("validation", -1, "validation must be at least 0, got -1"),
     ],
 )
