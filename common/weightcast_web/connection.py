@@ -78,7 +78,7 @@ class GuardedConnection(HttpToolsProtocol):
         self.resume_writing()
 
     def give_way(self) -> None:
-        """Close at once, for another connection's sake."""
+        """Close at once, for the sake of other connections."""
         self._watch(None)
         self._hang_up()
         self.connections.discard(self)

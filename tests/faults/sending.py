@@ -100,3 +100,12 @@ def put_alone(put: Any, url: str, path: str, part: bytes) -> int:
             return int(put(client, f"{path}/parts/0", part).status_code)
         except httpx.TransportError:
             return 0
+
+
+def delivered(client: httpx.Client, sent: Any, opened: Any, put: Any) -> str:
+    """Send all of a transmission but the word that it is complete; return its path."""
+    path: str = opened(client, sent.header)
+    for n, part in enumerate(sent.parts):
+        assert put(client, f"{path}/parts/{n}", part).status_code == 204
+    assert put(client, f"{path}/side", sent.side).status_code == 204
+    return path

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from faults.hops import Chain, Hop, until
 from faults.raw import services_in
-from faults.sending import FLIGHTS, Sender, sender_of, transport_to
+from faults.sending import FLIGHTS, Sender, delivered, sender_of, transport_to
 
 from weightcast.learning import zoo
 
@@ -53,6 +53,7 @@ def health_of(services: Chain) -> Iterator[list[float]]:
         yield took
     finally:
         out, _ = sampler.communicate(timeout=60)
+        assert sampler.returncode == 0  # A question that is not answered with 200 ends it.
         took.extend(map(float, out.split()))
 
 
@@ -177,15 +178,6 @@ def worker_of(hop: Hop) -> int:
     children = Path(f"/proc/{hop.process.pid}/task/{hop.process.pid}/children")
     until(lambda: len(children.read_text().split()) == 1)
     return int(children.read_text())
-
-
-def delivered(client: httpx.Client, sent: Any, opened: Any, put: Any) -> str:
-    """Send all of a transmission but the word that it is complete; return its path."""
-    path: str = opened(client, sent.header)
-    for n, part in enumerate(sent.parts):
-        assert put(client, f"{path}/parts/{n}", part).status_code == 204
-    assert put(client, f"{path}/side", sent.side).status_code == 204
-    return path
 
 
 TROUBLE = {

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from faults.hops import Chain, until
 from faults.raw import answer_on, is_closed, is_problem, line_to, services_in, shout
+from faults.sending import delivered
 
 from weightcast.wire.digest import digest_of
 
@@ -117,10 +118,7 @@ def model(
     """The path of a model that has arrived, of some MiB."""
     sent = encoded(model_path, channel="noiseless")
     with httpx.Client(base_url=hasty.link.url) as client:
-        path: str = opened(client, sent.header)
-        for n, part in enumerate(sent.parts):
-            assert put(client, f"{path}/parts/{n}", part).status_code == 204
-        assert put(client, f"{path}/side", sent.side).status_code == 204
+        path = delivered(client, sent, opened, put)
         client.post(f"{path}/complete")
         assert finished(client, path)["state"] == "done"
     return f"{path}/model"
