@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weightcast.errors import ParameterError
+from weightcast.learning.convolution import MatrixConv2d
 
 
 class Block(nn.Module):
@@ -17,9 +18,9 @@ class Block(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+        self.conv1 = _convolution(n_in, n_out, stride)
         self.bn1 = nn.BatchNorm2d(n_out)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.conv2 = _convolution(n_out, n_out, 1)
         self.bn2 = nn.BatchNorm2d(n_out)
         self.shortcut = nn.Sequential()
         if stride != 1 or n_in != n_out:
@@ -33,6 +34,12 @@ class Block(nn.Module):
         y = self.bn2(self.conv2(y))
         y += self.shortcut(x)
         return functional.relu(y, inplace=True)
+
+
+def _convolution(n_in: int, n_out: int, stride: int) -> nn.Conv2d:
+    if n_out >= 512:
+        return MatrixConv2d(n_in, n_out, stride)
+    return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
 
 
 class ResNet18(nn.Module):
