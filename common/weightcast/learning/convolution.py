@@ -34,6 +34,43 @@ class MatrixConv2d(nn.Conv2d):
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
+def rectified(layer: nn.Conv2d, norm: nn.Module, x: Tensor, added: Tensor | None = None) -> Tensor:
+    """Return max(0, norm(layer(x)) + added); a folded layer in bfloat16 does it in one pass.
+
+    Args:
+        layer: a convolution.
+        norm: its batch norm, or an identity where that has been folded into the layer.
+        x: shape (n, n_in, h, w).
+        added: shape of the result.
+    """
+    if _is_fusible(layer, norm, x):
+        where = (layer.padding, layer.stride, layer.dilation, layer.groups)
+        fused = torch.ops.mkldnn._convolution_pointwise
+        y: Tensor = (
+            fused(x, layer.weight, layer.bias, *where, "relu", [], "")
+            if added is None
+            else fused.binary(
+                x, added, layer.weight, layer.bias, *where, "add", 1.0, "relu", [], ""
+            )
+        )
+        return y
+    y = norm(layer(x))
+    if added is not None:
+        y += added
+    return functional.relu(y, inplace=True)
+
+
+def _is_fusible(layer: nn.Conv2d, norm: nn.Module, x: Tensor) -> bool:
+    # What torch's own compiler calls; not in its documentation, so that it may be missing.
+    return (
+        hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and type(layer) is nn.Conv2d
+        and isinstance(norm, nn.Identity)
+        and x.dtype == torch.bfloat16
+        and x.device.type == "cpu"
+    )
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:

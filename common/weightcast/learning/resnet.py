@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from weightcast.errors import ParameterError
-from weightcast.learning.convolution import MatrixConv2d
+from weightcast.learning.convolution import MatrixConv2d, rectified
 
 
 class Block(nn.Module):
@@ -30,10 +29,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, h, w) to (n, n_out, h / stride, w / stride)."""
-        y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = self.bn2(self.conv2(y))
-        y += self.shortcut(x)
-        return functional.relu(y, inplace=True)
+        y = rectified(self.conv1, self.bn1, x)
+        return rectified(self.conv2, self.bn2, y, self.shortcut(x))
 
 
 def _convolution(n_in: int, n_out: int, stride: int) -> nn.Conv2d:
@@ -82,7 +79,7 @@ class ResNet18(nn.Module):
             x: the images.
             chance: what dropout draws from; needed only in training with dropout.
         """
-        x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = rectified(self.conv1, self.bn1, x)
         x = self._dropped(x, chance)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = self._dropped(layer(x), chance)
