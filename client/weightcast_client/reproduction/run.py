@@ -7,11 +7,16 @@ from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results, Run, Sweep
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import page
-from weightcast_client.reproduction.paper import STDS, TABLES, Table
+from weightcast_client.reproduction.paper import STDS, TABLES
 from weightcast_client.reproduction.summary import curves
 
-BETWEEN = (0.02, 0.03, 0.07, 0.2, 0.3, 0.7)
-"""Stds between the paper's, to see where the cliffs are."""
+BETWEEN: dict[str, tuple[float, ...]] = {
+    "unprotected": (0.02, 0.03),
+    "sign-protection": (0.02, 0.03, 0.07),
+    "adaptive-mapping": (0.2, 0.3),
+    "adaptive-redundancy": (0.3, 0.7),
+}
+"""Stds between the paper's, to see where the cliff of each scheme is."""
 
 
 def all_runs(*, quick: bool) -> list[Run]:
@@ -21,17 +26,18 @@ def all_runs(*, quick: bool) -> list[Run]:
         run
         for table in TABLES
         if table.model in shipped
-        for run in _sweep(table, quick=quick).runs(zoo.digest)
+        for scheme in table.rows
+        for run in _sweep(table.model, scheme, quick=quick).runs(zoo.digest)
     ]
 
 
-def _sweep(table: Table, *, quick: bool) -> Sweep:
+def _sweep(model: str, scheme: str, *, quick: bool) -> Sweep:
     return Sweep(
-        model=table.model,
+        model=model,
         draws=3 if quick else 10,
         n_images=2_000 if quick else 10_000,
-        schemes={scheme: {} for scheme in table.rows},
-        channels={"awgn": {"std": sorted({*STDS, *BETWEEN})}},
+        schemes={scheme: {}},
+        channels={"awgn": {"std": sorted({*STDS, *BETWEEN[scheme]})}},
     )
 
 

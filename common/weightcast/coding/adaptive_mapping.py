@@ -8,6 +8,7 @@ from weightcast.coding.base import Sent
 from weightcast.coding.mapping import (
     LARGE_FRACTION,
     ClassPlan,
+    check_limit,
     check_share,
     decode_block,
     encode_block,
@@ -27,6 +28,9 @@ class AdaptiveMapping:
         n_large: weights in the large class; None takes ``large_fraction`` of them.
         large_fraction: share of the weights in the large class, 0 .. 1. The default is the paper's
             6,998 of the 11,164,352 weights of ResNet-18.
+        limit: the receiver limits what it received to [-limit, limit]; at least 1, which keeps each
+            weight in the span of its class and so its sign. None: no limit, as in the paper's
+            equation 1.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3.1, "adaptive
     mapping".
@@ -43,9 +47,11 @@ class AdaptiveMapping:
 
     n_large: int | None = None
     large_fraction: float = LARGE_FRACTION
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         check_share(self.n_large, self.large_fraction)
+        check_limit(self.limit)
 
     def plan(self, weights: WeightSource) -> ClassPlan:
         """Return the extremes and the threshold of the magnitudes."""
@@ -69,4 +75,4 @@ class AdaptiveMapping:
     def decode(self, plan: ClassPlan, symbols: Symbols, n: int, side: dict[str, Bits]) -> Weights:
         """Map [-1, 1] back onto the span of each weight's class."""
         small, large = plan.spans
-        return decode_block(symbols, n, side, small=small, large=large)
+        return decode_block(symbols, n, side, small=small, large=large, limit=self.limit)

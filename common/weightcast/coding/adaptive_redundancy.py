@@ -8,6 +8,7 @@ from weightcast.coding.base import Sent
 from weightcast.coding.mapping import (
     LARGE_FRACTION,
     ClassPlan,
+    check_limit,
     check_repetitions,
     check_share,
     count_bits,
@@ -31,6 +32,9 @@ class AdaptiveRedundancy:
             6,998 of the 11,164,352 weights of ResNet-18.
         r_small: uses per small weight, 1 .. 1000.
         r_large: uses per large weight, 1 .. 1000; the paper's 10.
+        limit: the receiver limits what it received, averaged, to [-limit, limit]; at least 1, which
+            keeps each weight in the span of its class and so its sign. None: no limit, as in the
+            paper's equation 1.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3.1, "adaptive
     redundancy"; the numbers from the caption of table 1.
@@ -49,9 +53,11 @@ class AdaptiveRedundancy:
     large_fraction: float = LARGE_FRACTION
     r_small: int = 1
     r_large: int = 10
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         check_share(self.n_large, self.large_fraction)
+        check_limit(self.limit)
         check_repetitions(r_small=self.r_small, r_large=self.r_large)
 
     def plan(self, weights: WeightSource) -> ClassPlan:
@@ -84,7 +90,14 @@ class AdaptiveRedundancy:
         """Average the repetitions and map them back onto the span of each weight's class."""
         small, large = plan.spans
         return decode_block(
-            symbols, n, side, small=small, large=large, r_small=self.r_small, r_large=self.r_large
+            symbols,
+            n,
+            side,
+            small=small,
+            large=large,
+            r_small=self.r_small,
+            r_large=self.r_large,
+            limit=self.limit,
         )
 
     def _uses(self, n: int, n_large: int) -> int:

@@ -77,21 +77,25 @@ def _encode_group(typing, symbols, weights, centre, alpha, keep, limit):  # type
 
 
 @_intrinsic
-def _decode_group(typing, weights, symbols, centre, half):  # type: ignore[no-untyped-def]
-    """Write 64 weights ``centre + half * y``, rounded to float32."""
+def _decode_group(typing, weights, symbols, centre, half, limit):  # type: ignore[no-untyped-def]
+    """Write 64 weights ``centre + half * y``, y limited to [-limit, limit], rounded to float32."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         weights, symbols, *scalars = arguments
-        centre, half = (_spread(builder, scalar) for scalar in scalars)
+        centre, half, limit = (_spread(builder, scalar) for scalar in scalars)
+        bottom = builder.fneg(limit)
         for first in range(0, GROUP, _LANES):
             y = builder.load(_at(builder, symbols, first, _FLOATS), align=_UNALIGNED)
-            w = builder.fadd(centre, builder.fmul(half, builder.fpext(y, _DOUBLES)))
+            y = builder.fpext(y, _DOUBLES)
+            y = builder.select(builder.fcmp_ordered("<", y, limit), y, limit)
+            y = builder.select(builder.fcmp_ordered(">", y, bottom), y, bottom)
+            w = builder.fadd(centre, builder.fmul(half, y))
             w = builder.fptrunc(w, _FLOATS)
             builder.store(w, _at(builder, weights, first, _FLOATS), align=_UNALIGNED)
         return context.get_dummy_value()
 
     address, number = types.intp, types.float64
-    return types.void(address, address, number, number), build
+    return types.void(address, address, number, number, number), build
 
 
 @_intrinsic
@@ -165,7 +169,7 @@ def _encode_one_by_one(  # type: ignore[no-untyped-def]
 
 @_jit
 def _decode_one_by_one(  # type: ignore[no-untyped-def]
-    weights, start, symbols, k, mask, small, large, uses
+    weights, start, symbols, k, mask, small, large, uses, limit
 ):
     """Decode a group that has large weights or repetitions; return the next symbol's index."""
     for j in range(GROUP):
@@ -176,7 +180,8 @@ def _decode_one_by_one(  # type: ignore[no-untyped-def]
         for _ in range(n):
             total += np.float64(symbols[k])
             k += 1
-        weights[start + j] = np.float32(span[0] + span[1] * (total / n))
+        y = max(-limit, min(limit, total / n))
+        weights[start + j] = np.float32(span[0] + span[1] * y)
     return k
 
 
@@ -223,7 +228,7 @@ def encode_into(  # type: ignore[no-untyped-def]
 
 @_jit
 def decode_into(  # type: ignore[no-untyped-def]
-    weights, symbols, signs, classes, small, large, uses
+    weights, symbols, signs, classes, small, large, uses, limit
 ):
     """Map symbols back to weights, averaging repetitions; the inverse of `encode_into`.
 
@@ -235,6 +240,7 @@ def decode_into(  # type: ignore[no-untyped-def]
         signs, classes: uint64, shape (n / 64,), or empty: no signs, one class.
         small, large: (centre, 1 / alpha) of the two classes.
         uses: (r_small, r_large).
+        limit: what was received, averaged, is first limited to [-limit, limit].
     """
     symbols = np.ascontiguousarray(symbols)
     to, at = weights.ctypes.data, symbols.ctypes.data
@@ -243,10 +249,10 @@ def decode_into(  # type: ignore[no-untyped-def]
         start = group * GROUP
         mask = classes[group] if len(classes) else np.uint64(0)
         if mask == 0 and uses[0] == 1:
-            _decode_group(to + 4 * start, at + 4 * k, small[0], small[1])
+            _decode_group(to + 4 * start, at + 4 * k, small[0], small[1], limit)
             k += GROUP
         else:
-            k = _decode_one_by_one(weights, start, symbols, k, mask, small, large, uses)
+            k = _decode_one_by_one(weights, start, symbols, k, mask, small, large, uses, limit)
         _finish_group(to + 4 * start, signs[group] if len(signs) else np.uint64(0))
 
 

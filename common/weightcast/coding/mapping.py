@@ -219,10 +219,12 @@ def decode_block(
     large: Span | None = None,
     r_small: int = 1,
     r_large: int = 1,
+    limit: float | None = None,
 ) -> Weights:
     """Map symbols back to a block of ``n`` weights; repetitions are averaged in float64.
 
-    A result beyond the range of float32 becomes its largest number: nothing else is clipped.
+    What was received, averaged, is limited to [-limit, limit], if there is a limit. A result beyond
+    the range of float32 becomes its largest number.
     """
     weights = np.empty(n + -n % GROUP, np.float32)
     missing = len(weights) - n
@@ -236,6 +238,7 @@ def decode_block(
         _backward(small),
         _backward(large or small),
         (r_small, r_large),
+        math.inf if limit is None else limit,
     )
     return weights[:n]
 
@@ -254,6 +257,12 @@ def check_repetitions(**repetitions: int) -> None:
     for name, r in repetitions.items():
         if not 1 <= r <= MAX_REPETITIONS:
             raise ParameterError(f"{name} must be in 1 .. {MAX_REPETITIONS}, got {r}")
+
+
+def check_limit(limit: float | None) -> None:
+    """Raise a `ParameterError` unless the limit leaves all symbols that are sent as they are."""
+    if limit is not None and not 1 <= limit <= LARGEST:
+        raise ParameterError(f"limit must be at least 1 and finite, got {limit}")
 
 
 def check_share(n_large: int | None, large_fraction: float) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from weightcast.arrays import Bits, Symbols, Weights, WeightSource
 from weightcast.coding.base import Sent
-from weightcast.coding.mapping import RangePlan, decode_block, encode_block, plan_range
+from weightcast.coding.mapping import RangePlan, check_limit, decode_block, encode_block, plan_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,11 @@ class SignProtection:
 
     :math:`x = \alpha |w| - \beta` with :math:`\alpha = 2 / (\max|w| - \min|w|)`: about twice that
     of `unprotected`, so 6 dB less noise on the weights.
+
+    Args:
+        limit: the receiver limits what it received to [-limit, limit]; at least 1, which keeps each
+            magnitude between the extremes and so each sign. None: no limit, as in the paper's
+            equation 1.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3.1, "sign
     protection".
@@ -28,6 +33,11 @@ class SignProtection:
 
     plan_type: ClassVar[type[RangePlan]] = RangePlan
     side_names: ClassVar[tuple[str, ...]] = ("signs",)
+
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
 
     def plan(self, weights: WeightSource) -> RangePlan:
         """Return the extremes of the magnitudes."""
@@ -47,4 +57,4 @@ class SignProtection:
 
     def decode(self, plan: RangePlan, symbols: Symbols, n: int, side: dict[str, Bits]) -> Weights:
         """Map [-1, 1] back onto the magnitudes and give them their signs."""
-        return decode_block(symbols, n, side, small=(plan.low, plan.high))
+        return decode_block(symbols, n, side, small=(plan.low, plan.high), limit=self.limit)

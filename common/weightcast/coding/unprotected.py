@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from weightcast.arrays import Bits, Symbols, Weights, WeightSource
 from weightcast.coding.base import Sent
-from weightcast.coding.mapping import RangePlan, decode_block, encode_block, plan_range
+from weightcast.coding.mapping import RangePlan, check_limit, decode_block, encode_block, plan_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,10 @@ class Unprotected:
     :math:`x = \alpha w - \beta` with :math:`\alpha = 2 / (w_{max} - w_{min})` and
     :math:`\beta = \alpha (w_{max} + w_{min}) / 2`. The receiver takes
     :math:`(y + \beta) / \alpha`. No side information.
+
+    Args:
+        limit: the receiver limits what it received to [-limit, limit]; at least 1, which keeps each
+            weight between the extremes. None: no limit, as in the paper's equation 1.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3, equation 1.
 
@@ -28,6 +32,11 @@ class Unprotected:
 
     plan_type: ClassVar[type[RangePlan]] = RangePlan
     side_names: ClassVar[tuple[str, ...]] = ()
+
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
 
     def plan(self, weights: WeightSource) -> RangePlan:
         """Return the extremes of the weights."""
@@ -47,4 +56,4 @@ class Unprotected:
 
     def decode(self, plan: RangePlan, symbols: Symbols, n: int, side: dict[str, Bits]) -> Weights:
         """Map [-1, 1] back onto [min, max]."""
-        return decode_block(symbols, n, side, small=(plan.low, plan.high))
+        return decode_block(symbols, n, side, small=(plan.low, plan.high), limit=self.limit)

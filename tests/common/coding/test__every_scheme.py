@@ -1,5 +1,6 @@
 """What every scheme promises; a scheme without a case here fails."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,24 @@ from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.base import Scheme
 from weightcast.coding.sign_protection import SignProtection
 from weightcast.coding.unprotected import Unprotected
-from weightcast.errors import WeightsError
+from weightcast.errors import ParameterError, WeightsError
 from weightcast.pipeline import encode, transmit
 from weightcast.randomness import Noise
 from weightcast.registry import build, params_of
 
 CASES: dict[str, list[Scheme[Any]]] = {
-    "unprotected": [Unprotected()],
-    "sign-protection": [SignProtection()],
+    "unprotected": [Unprotected(), Unprotected(limit=1.0)],
+    "sign-protection": [SignProtection(), SignProtection(limit=1.0)],
     "adaptive-mapping": [
         AdaptiveMapping(large_fraction=0.1),
         AdaptiveMapping(n_large=0),
+        AdaptiveMapping(large_fraction=0.1, limit=1.5),
         AdaptiveMapping(large_fraction=1.0),
     ],
     "adaptive-redundancy": [
         AdaptiveRedundancy(large_fraction=0.1, r_large=3),
         AdaptiveRedundancy(large_fraction=0.5, r_small=2, r_large=1),
+        AdaptiveRedundancy(large_fraction=0.1, limit=1.0),
         AdaptiveRedundancy(n_large=0, r_small=3),
     ],
 }
@@ -112,6 +115,22 @@ def test_odd_weights_survive_a_clean_channel(scheme: Scheme[Any], name: str) -> 
 def test_noise_however_strong_leaves_finite_weights(scheme: Scheme[Any], std: float) -> None:
     for weights in (*ODD.values(), WEIGHTS[:1000]):
         assert np.isfinite(transmit(weights, scheme, AWGN(std=std), Noise(seed=3))).all()
+
+
+@every_scheme
+def test_a_limit_of_1_keeps_signs_and_spans(scheme: Scheme[Any]) -> None:
+    scheme = dataclasses.replace(scheme, limit=1.0)  # type: ignore[type-var]
+    received = transmit(WEIGHTS, scheme, AWGN(std=1.0), Noise(seed=3))
+    assert np.abs(received).max() == np.abs(WEIGHTS).max()
+    if "signs" in scheme.side_names:
+        assert (received * WEIGHTS >= 0).all()
+
+
+@every_scheme
+@pytest.mark.parametrize("limit", [0.99, -1.0, np.nan, np.inf])
+def test_a_limit_that_symbols_could_exceed_is_refused(scheme: Scheme[Any], limit: float) -> None:
+    with pytest.raises(ParameterError, match=f"limit must be at least 1 and finite, got {limit}"):
+        dataclasses.replace(scheme, limit=limit)  # type: ignore[type-var]
 
 
 @every_scheme

@@ -67,6 +67,25 @@ def test_sign_protection_has_6_db_less_noise_on_symmetric_weights() -> None:
     assert (plain.high - plain.low) / (protected.high - protected.low) == pytest.approx(2, 1e-4)
 
 
+def test_a_limit_halves_the_error_of_the_smallest_magnitudes() -> None:
+    weights = np.zeros(N, np.float32)
+    weights[0] = 1
+    std = 0.2  # So far from the other end that nothing reaches it.
+    received = transmit(weights, SignProtection(limit=1.0), AWGN(std=std), Noise(seed=12))
+    # Errors are max(0, z / 2): the mean of their squares is std^2 / 8. At unit variance max(0, z)^2
+    # has the variance 3 / 2 - 1 / 4 = 5 / 4.
+    mse = float(np.mean(received[1:].astype(np.float64) ** 2))
+    assert abs(mse - std**2 / 8) <= 5 * std**2 / 4 * math.sqrt(5 / 4 / N)
+
+
+def test_the_average_is_limited_not_what_it_is_made_of() -> None:
+    scheme = AdaptiveRedundancy(n_large=0, r_small=3, limit=1.0)
+    plan = scheme.plan(np.array([0.0, 2.0], np.float32))
+    side = {"signs": np.zeros(1, np.uint8), "classes": np.zeros(1, np.uint8)}
+    symbols = np.array([1.5, 0.75, 0.0, 1.5, 1.25, 1.0], np.float32)
+    assert scheme.decode(plan, symbols, 2, side).tolist() == [1.75, 2.0]
+
+
 def test_averaging_k_copies_divides_the_error_by_k() -> None:
     def mse(k: int) -> float:
         scheme = AdaptiveRedundancy(n_large=0, r_small=k)

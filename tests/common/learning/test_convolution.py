@@ -66,9 +66,9 @@ def test_one_pass_in_bfloat16_gives_what_separate_steps_give(stride: int, is_add
     with torch.inference_mode():
         found = rectified(layer.to(torch.bfloat16), nn.Identity(), x, added)
     assert found.dtype == torch.bfloat16
-    # Inputs are exact. Rounding moves a number by 2**-8 of itself at most: a weight, of spread 0.05,
-    # which over 144 products with inputs of spread 1 makes a spread below 0.0024; a bias, of at most
-    # 1; and the result.
+    # Inputs are exact. Rounding moves a number by 2**-8 of itself at most: a weight, of spread
+    # 0.05, which over 144 products with inputs of spread 1 makes a spread below 0.0024; a bias, of
+    # at most 1; and the result.
     torch.testing.assert_close(found.float(), expected, rtol=2**-8, atol=5 * 0.0024 + 2**-8)
 
 

@@ -20,7 +20,7 @@ from weightcast.wire.transmission import announce
 HEADER = (
     '{"version":1,"model":"golden","weights":[["w","F32",[2,4]]],"carried":[["b","F32",[1]]],'
     '"scheme":"adaptive-redundancy","params":{"n_large":2,"large_fraction":0.0006268164959327689,'
-    '"r_small":1,"r_large":3},"plan":{"n_weights":8,"n_large":2,"low":0.0,"threshold":1.0,'
+    '"r_small":1,"r_large":3,"limit":null},"plan":{"n_weights":8,"n_large":2,"low":0.0,"threshold":1.0,'
     '"high":2.0,"last_tie":7},"channel":"awgn","channel_params":{"std":0.5},"seed":1,"stream":2,'
     '"n_weights":8,"n_symbols":12,"evaluate":false,"n_images":null}'
 )
