@@ -12,7 +12,7 @@ Curves = Mapping[tuple[str, str], Curve]
 INTRODUCTION = """\
 # Reproduction of the paper
 
-Made by `{command}` from `{results}`: {n_runs} runs. Test accuracy in %, mean over {draws} draws of
+Made by `{command}` from `{results}`: {n_runs} runs. Test accuracy in %, mean over several draws of
 the noise ± half of the 95 % interval of the mean (Student's t), on {n_images:,} test images. The
 paper gives one value and no interval; it stands below ours. Models, seeds and the whole ledger of
 every run are in the results.
@@ -25,6 +25,10 @@ PAPER_REMARKS = """\
 * Its text claims success "to std = 1"; its own table 1 shows 10 %, a guess, at std 1.
 * Its text gives 95.26 % at std 0.1; in its table 1 that is the value at 0.05, and 95.12 at 0.1.
 * Its table 5 has a drop of 83.91 for l2 without protection at std 0.05; its table 1 gives 85.91.
+* It protects the sign, yet its equation 1 lets noise push a magnitude below zero, which turns the
+  sign. Ours follows the equation, and sign protection falls earlier than in its table 1. A receiver
+  that limits what it received to [-1, 1] never turns a sign; it closes most of that gap
+  (`experiments/limit.md`, scheme param `limit`).
 * Signs and classes travel free of charge. The all-in ledger charges them at the capacity of the
   same channel.
 * "Early stopping at the best accuracy" does not say on which images. Ours never looks at the test
@@ -40,7 +44,7 @@ def page(curves: Curves, facts: Mapping[str, Any], figures: Mapping[str, str]) -
 
     Args:
         curves: by model and scheme.
-        facts: `command`, `results`, `n_runs`, `draws`, `n_images`.
+        facts: `command`, `results`, `n_runs`, `n_images`.
         figures: paths relative to the page, by caption.
     """
     there = [table for table in TABLES if (table.model, "unprotected") in curves]
@@ -57,8 +61,11 @@ def page(curves: Curves, facts: Mapping[str, Any], figures: Mapping[str, str]) -
 
 
 def _accuracies(table: Table, curves: Curves) -> str:
-    clean = _clean(curves[table.model, "unprotected"])
-    title = f"## Table {table.number}: `{table.model}`, clean {clean:.2f} (paper {table.clean:.2f})"
+    curve = curves[table.model, "unprotected"]
+    title = (
+        f"## Table {table.number}: `{table.model}`, {curve[STDS[0]].n_draws} draws, clean"
+        f" {_clean(curve):.2f} (paper {table.clean:.2f})"
+    )
     rows = []
     for scheme, paper in table.rows.items():
         curve = curves[table.model, scheme]

@@ -7,7 +7,7 @@ from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results, Run, Sweep
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import page
-from weightcast_client.reproduction.paper import STDS, TABLES
+from weightcast_client.reproduction.paper import STDS, TABLES, Table
 from weightcast_client.reproduction.summary import curves
 
 BETWEEN: dict[str, tuple[float, ...]] = {
@@ -27,14 +27,14 @@ def all_runs(*, quick: bool) -> list[Run]:
         for table in TABLES
         if table.model in shipped
         for scheme in table.rows
-        for run in _sweep(table.model, scheme, quick=quick).runs(zoo.digest)
+        for run in _sweep(table, scheme, quick=quick).runs(zoo.digest)
     ]
 
 
-def _sweep(model: str, scheme: str, *, quick: bool) -> Sweep:
+def _sweep(table: Table, scheme: str, *, quick: bool) -> Sweep:
     return Sweep(
-        model=model,
-        draws=3 if quick else 10,
+        model=table.model,
+        draws=3 if quick else 10 if table is TABLES[0] else 5,
         n_images=2_000 if quick else 10_000,
         schemes={scheme: {}},
         channels={"awgn": {"std": sorted({*STDS, *BETWEEN[scheme]})}},
@@ -47,7 +47,7 @@ def write_page(results: Results, runs: list[Run], out: Path, *, quick: bool) -> 
     first = TABLES[0]
     with open_model(zoo.find(first.model)) as model:
         figures.histogram(model, out / "figure-1.svg")
-    n_images, draws = runs[0].n_images, max(run.stream for run in runs) + 1
+    n_images, draws = runs[0].n_images, found[first.model, "unprotected"][STDS[0]].n_draws
     figures.accuracy_by_std(
         {scheme: found[first.model, scheme] for scheme in first.rows},
         first,
@@ -58,7 +58,6 @@ def write_page(results: Results, runs: list[Run], out: Path, *, quick: bool) -> 
         "command": f"client reproduce{' --quick' if quick else ''}",
         "results": f"{out.name}/results.jsonl",
         "n_runs": len(runs),
-        "draws": draws,
         "n_images": n_images,
     }
     path = out.with_suffix(".md")

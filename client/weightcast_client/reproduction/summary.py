@@ -26,6 +26,11 @@ class Point:
     uses: float
 
     @property
+    def n_draws(self) -> int:
+        """Draws of the noise."""
+        return len(self.accuracies)
+
+    @property
     def mean(self) -> float:
         """Mean accuracy in %."""
         return mean_and_interval(self.accuracies)[0]
