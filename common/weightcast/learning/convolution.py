@@ -75,23 +75,23 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         found = columns(x, stride)
-        ctx.save_for_backward(x, weight, found)
-        ctx.stride = stride
+        ctx.save_for_backward(weight, found)
+        ctx.shape, ctx.stride = x.shape, stride
         return _image(found @ _matrix(weight).T, x.shape, stride)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight, found = ctx.saved_tensors
+        weight, found = ctx.saved_tensors
         (gradient,) = gradients
         n_out, n_in = weight.shape[:2]
         rows = gradient.permute(0, 2, 3, 1).reshape(-1, n_out)
         of_weight = (rows.T @ found).view(n_out, 3, 3, n_in).permute(0, 3, 1, 2)
         if ctx.stride == 1:
             turned = weight.permute(2, 3, 0, 1).flip(0, 1).reshape(-1, n_in)
-            of_x = _image(columns(gradient, 1) @ turned, x.shape, 1)
+            of_x = _image(columns(gradient, 1) @ turned, ctx.shape, 1)
         else:
             of_x = grad.conv2d_input(  # type: ignore[no-untyped-call]
-                x.shape, weight, gradient, ctx.stride, 1
+                ctx.shape, weight, gradient, ctx.stride, 1
             )
         return of_x, of_weight, None
 
