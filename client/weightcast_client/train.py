@@ -35,6 +35,9 @@ def train(
         int | None,
         typer.Option(help="Training images held back to choose the epoch; 0: the last epoch."),
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate, instead of that of the recipe.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
     limit: Annotated[
         int, typer.Option(min=1, max=N_IMAGES, help="Only the first N training images.")
@@ -62,6 +65,7 @@ def train(
         chosen,
         epochs=chosen.epochs if epochs is None else epochs,
         validation=chosen.validation if validation is None else validation,
+        peak_rate=chosen.peak_rate if rate is None else rate,
     )
 
     from weightcast.learning.training_folder import Order, TrainingFolder

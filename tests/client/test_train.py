@@ -79,6 +79,7 @@ def test_figures_are_the_same_for_the_same_curves(tmp_path: Path) -> None:
         (["l3"], "no setting 'l3'; known: dropout, l1, l2, none"),
         (["l2", "--recipe", "slow"], "no recipe 'slow'; known: fast, paper"),
         (["l2", "--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["l2", "--rate", "inf"], "peak_rate must be above 0 and finite, got inf"),
         (["l2", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["l2", "--limit", "9"], "validation must be less than the 9 images, got 5000"),
     ],

@@ -72,6 +72,8 @@ class Recipe:
             raise ParameterError(f"epochs must be at least 1, got {self.epochs}")
         if self.batch < 1:
             raise ParameterError(f"batch must be at least 1, got {self.batch}")
+        if not 0 < self.peak_rate < math.inf:
+            raise ParameterError(f"peak_rate must be above 0 and finite, got {self.peak_rate}")
         if not 0 <= self.warm_up < 1:
             raise ParameterError(f"warm_up must be in 0 .. 1, 1 excluded, got {self.warm_up}")
         if self.flips not in FLIPS:

@@ -53,6 +53,8 @@ def test_a_recipe_says_in_words_what_it_does() -> None:
     [
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("batch", 0, "batch must be at least 1, got 0"),
+        ("peak_rate", 0.0, "peak_rate must be above 0 and finite, got 0.0"),
+        ("peak_rate", float("nan"), "peak_rate must be above 0 and finite, got nan"),
         ("warm_up", 1.0, "warm_up must be in 0 .. 1, 1 excluded, got 1.0"),
         ("flips", "vertical", "flips must be one of random, alternating, got 'vertical'"),
         ("crop_padding", 32, "crop_padding must be in 0 .. 31, got 32"),
