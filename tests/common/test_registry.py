@@ -30,7 +30,7 @@ def test_params_of_an_object_build_it_again() -> None:
             UnknownNameError,
             "no scheme 'adaptve'; known: adaptive-mapping, adaptive-",
         ),
-        ("unprotected", {"std": 1}, ParameterError, "has no param 'std'; known: none"),
+        ("unprotected", {"std": 1}, ParameterError, "has no param 'std'; known: limit"),
         ("adaptive-mapping", {"n_large": "x"}, ParameterError, "must be an integer, got 'x'"),
         ("adaptive-mapping", {"n_large": "2.5"}, ParameterError, "must be an integer, got '2.5'"),
         ("adaptive-mapping", {"n_large": 2.5}, ParameterError, "must be an integer, got 2.5"),
