@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import Recipe
@@ -61,10 +62,10 @@ class Batches:
         return -(-len(self._labels) // self._recipe.batch)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs, float32, shape (batch, 3, 32, 32), and labels, int64, shape (batch,).
+        """Yield inputs, float32, shape (batch, 3, side, side), and labels, int64, shape (batch,).
 
         Args:
-            epoch: 1, 2, ...
+            epoch: 1, 2, ...; decides the side, see `Recipe.side`.
         """
         n = len(self._labels)
         chance = generator(self._seed, epoch, "order")
@@ -74,7 +75,8 @@ class Batches:
         is_flipped = self._flips(epoch)
         for start in range(0, n, self._recipe.batch):
             i = order[start : start + self._recipe.batch]
-            yield normalised(crops(self._padded, i, offsets[i], is_flipped[i])), self._labels[i]
+            x = normalised(crops(self._padded, i, offsets[i], is_flipped[i]))
+            yield scaled(x, self._recipe.side(epoch)), self._labels[i]
 
     def _flips(self, epoch: int) -> npt.NDArray[np.bool_]:
         """Return which images are flipped in an epoch, shape (n,).
@@ -113,3 +115,16 @@ def crops(
         chosen[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
     return cut
+
+
+def scaled(x: Tensor, side: int) -> Tensor:
+    """Scale images to side x side pixels, each a weighted mean of those it covers, channels_last.
+
+    Args:
+        x: shape (n, c, h, w); returned as it is if it has that size.
+        side: in pixels.
+    """
+    if x.shape[2:] == (side, side):
+        return x
+    smaller = functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+    return smaller.contiguous(memory_format=torch.channels_last)

@@ -53,6 +53,7 @@ class Recipe:
         warm_up: share of the steps in which the rate rises from 0 to its peak, 0 .. 1, excluded.
         flips: `random`, or `alternating`: a random side first, then the sides in turn.
         crop_padding: pixels by which an image is reflected outwards before a crop, 0 .. 31.
+        pixels: sides that the images are scaled to, each for the same share of the epochs, 8 .. 32.
         validation: images held back from the training images to choose the best epoch; with 0 the
             last epoch is taken.
     """
@@ -65,6 +66,7 @@ class Recipe:
     warm_up: float
     flips: str
     crop_padding: int
+    pixels: tuple[int, ...]
     validation: int
 
     def __post_init__(self) -> None:
@@ -80,6 +82,8 @@ class Recipe:
             raise ParameterError(f"flips must be one of {', '.join(FLIPS)}, got '{self.flips}'")
         if not 0 <= self.crop_padding < 32:
             raise ParameterError(f"crop_padding must be in 0 .. 31, got {self.crop_padding}")
+        if not self.pixels or not all(8 <= side <= 32 for side in self.pixels):
+            raise ParameterError(f"pixels must be in 8 .. 32, got {self.pixels}")
         if self.validation < 0:
             raise ParameterError(f"validation must be at least 0, got {self.validation}")
 
@@ -90,12 +94,21 @@ class Recipe:
             f"in a line from 0 over {self.warm_up:.0%} of the steps, then " if self.warm_up else ""
         )
         crops = f" and crops padded by {self.crop_padding} pixels" if self.crop_padding else ""
+        sizes = (
+            f", scaled to {', then '.join(map(str, self.pixels))} pixels"
+            if set(self.pixels) != {32}
+            else ""
+        )
         choice = "best epoch by validation" if self.validation else "last epoch"
         return (
             f"{self.epochs} epochs, batch {self.batch}, SGD with {momentum}, rate {rise}"
-            f"in a cosine from {self.peak_rate:g} to 0; {self.flips} horizontal flips{crops}; "
-            f"{choice}"
+            f"in a cosine from {self.peak_rate:g} to 0; "
+            f"{self.flips} horizontal flips{crops}{sizes}; {choice}"
         )
+
+    def side(self, epoch: int) -> int:
+        """Return the pixels of a side of the images of epoch 1 .. epochs."""
+        return self.pixels[(epoch - 1) * len(self.pixels) // self.epochs]
 
     def rate(self, step: int, n_steps: int) -> float:
         r"""Return the learning rate of step 0 .. n_steps - 1: up in a line, down in a cosine to 0.
@@ -123,6 +136,7 @@ RECIPES: dict[str, Recipe] = {
         warm_up=0.0,
         flips="random",
         crop_padding=0,
+        pixels=(32,),
         validation=5_000,
     ),
     "fast": Recipe(
@@ -134,6 +148,7 @@ RECIPES: dict[str, Recipe] = {
         warm_up=0.1,
         flips="alternating",
         crop_padding=4,
+        pixels=(24, 32),
         validation=0,
     ),
 }

@@ -34,7 +34,8 @@ class Block(nn.Module):
 
 
 def _convolution(n_in: int, n_out: int, stride: int) -> nn.Conv2d:
-    if n_out >= 512:  # Where it is faster; measured in docs/training.md.
+    # Where it is faster; measured in docs/training.md.
+    if n_out >= 512 and torch.cpu._is_amx_tile_supported():
         return MatrixConv2d(n_in, n_out, stride)
     return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
 

@@ -67,6 +67,7 @@ class Order:
         rest = {k: v for k, v in asdict(self.setting).items() if k != "description"}
         plain = {"architecture": self.architecture, "setting": self.setting_name} | rest
         plain |= {"recipe": self.recipe_name} | asdict(self.recipe)
+        plain["pixels"] = list(self.recipe.pixels)
         return plain | {"seed": self.seed, "n_images": self.n_images}
 
 

@@ -1,9 +1,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
-from weightcast.learning.augmentation import Batches, crops, generator, split
+from weightcast.learning.augmentation import Batches, crops, generator, scaled, split
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import RECIPES
 
@@ -13,7 +14,7 @@ NUMBERS = np.arange(50, dtype=np.uint8)
 """Labels that tell the images apart."""
 
 PLAIN = dataclasses.replace(RECIPES["paper"], batch=16)
-FAST = dataclasses.replace(RECIPES["fast"], batch=16)
+FAST = dataclasses.replace(RECIPES["fast"], batch=16, pixels=(32,))
 
 
 def epoch(recipe: object, number: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,6 +73,27 @@ def test_crops_are_windows_of_the_padded_image_mirrored_where_asked() -> None:
     cut = crops(padded, np.array([3, 1]), offsets, np.array([False, True]))
     assert np.array_equal(cut[0], padded[3, 0:32, 8:40])
     assert np.array_equal(cut[1], padded[1, 5:37, 2:34][:, ::-1])
+
+
+def test_images_of_the_first_epochs_are_smaller_versions_of_the_same_images() -> None:
+    recipe = dataclasses.replace(FAST, epochs=2, pixels=(16, 32), flips="random", crop_padding=0)
+    x, labels = epoch(recipe, 1)
+    whole, _ = epoch(dataclasses.replace(recipe, pixels=(32,)), 1)
+    assert torch.equal(x, scaled(whole, 16))
+    assert x.shape == (50, 3, 16, 16)
+    assert epoch(recipe, 2)[0].shape == (50, 3, 32, 32)
+    assert labels.tolist() == list(range(50))
+
+
+def test_scaling_keeps_brightness_and_place() -> None:
+    x = torch.zeros(1, 3, 32, 32)
+    x[:, :, 8:24, 4:12] = 1.0
+    small = scaled(x, 16)
+    assert small.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(small[:, :, 5:11, 3:5], torch.ones(1, 3, 6, 2))
+    assert float(small.mean()) == pytest.approx(float(x.mean()), abs=1e-6)
+    assert float(small[:, :, :3].abs().max()) == 0.0
+    assert scaled(x, 32) is x
 
 
 def test_crops_reach_every_offset_of_the_padding() -> None:

@@ -38,11 +38,18 @@ def test_one_cycle_rises_in_a_line_and_peaks_at_the_end_of_the_warm_up() -> None
     assert rates[-1] == 0
 
 
+def test_each_size_of_the_images_has_its_share_of_the_epochs_and_the_last_ends_it() -> None:
+    recipe = dataclasses.replace(RECIPES["fast"], epochs=5, pixels=(24, 32))
+    assert [recipe.side(epoch) for epoch in range(1, 6)] == [24, 24, 24, 32, 32]
+    recipe = dataclasses.replace(RECIPES["fast"], epochs=1, pixels=(32,))
+    assert recipe.side(1) == 32
+
+
 def test_a_recipe_says_in_words_what_it_does() -> None:
     assert RECIPES["fast"].describe() == (
         "25 epochs, batch 128, SGD with Nesterov momentum 0.9, rate in a line from 0 over 10% of "
         "the steps, then in a cosine from 0.1 to 0; alternating horizontal flips and crops padded "
-        "by 4 pixels; last epoch"
+        "by 4 pixels, scaled to 24, then 32 pixels; last epoch"
     )
     words = RECIPES["paper"].describe()
     assert words.endswith("; random horizontal flips; best epoch by validation")
@@ -58,6 +65,8 @@ def test_a_recipe_says_in_words_what_it_does() -> None:
         ("warm_up", 1.0, "warm_up must be in 0 .. 1, 1 excluded, got 1.0"),
         ("flips", "vertical", "flips must be one of random, alternating, got 'vertical'"),
         ("crop_padding", 32, "crop_padding must be in 0 .. 31, got 32"),
+        ("pixels", (), r"pixels must be in 8 .. 32, got \(\)"),
+        ("pixels", (24, 33), r"pixels must be in 8 .. 32, got \(24, 33\)"),
         ("validation", -1, "validation must be at least 0, got -1"),
     ],
 )
