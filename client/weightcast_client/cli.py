@@ -9,8 +9,8 @@ import typer
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
-from weightcast.errors import ParameterError
 from weightcast.learning import zoo
+from weightcast_client.pairs import pairs
 from weightcast_client.reproduce import reproduce
 from weightcast_client.service.command import serve
 from weightcast_client.settings import Settings
@@ -92,9 +92,9 @@ def send(
         model_name=model if model in zoo.models() else Path(model).name,
         path=zoo.find(model),
         scheme=scheme,
-        params=_pairs(set_),
+        params=pairs(set_),
         channel=channel,
-        channel_params=_pairs(channel_set),
+        channel_params=pairs(channel_set),
         std=std,
         seed=seed,
         evaluate=evaluate,
@@ -176,16 +176,6 @@ def data() -> None:
     with Screen() as screen:
         source = fetch(cache, screen.report)
     typer.echo(f"CIFAR-10 is in {cache} and verified (source: {source})", err=True)
-
-
-def _pairs(texts: list[str] | None) -> dict[str, Any]:
-    pairs = {}
-    for text in texts or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ParameterError(f"expected key=value, got '{text}'")
-        pairs[key] = value
-    return pairs
 
 
 def _show_registry(registry: dict[str, Any]) -> None:

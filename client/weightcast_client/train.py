@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightcast.learning.recipes import RECIPES, SETTINGS
+from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 from weightcast.registry import lookup
+from weightcast_client.pairs import pairs
 from weightcast_client.provenance import program
 from weightcast_client.settings import Settings
 
@@ -35,8 +36,9 @@ def train(
         int | None,
         typer.Option(help="Training images held back to choose the epoch; 0: the last epoch."),
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate, instead of that of the recipe.")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another change of the recipe, key=value; repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
     limit: Annotated[
@@ -58,15 +60,14 @@ def train(
       client train l2 --recipe fast
 
       client train dropout --validation 5000 --seed 1
+
+      client train l2 --recipe fast --set peak_rate=0.2 --set cutout=8
     """
     chosen = lookup(RECIPES, recipe, "recipe")
     chosen_setting = lookup(SETTINGS, setting, "setting")
-    chosen = dataclasses.replace(
-        chosen,
-        epochs=chosen.epochs if epochs is None else epochs,
-        validation=chosen.validation if validation is None else validation,
-        peak_rate=chosen.peak_rate if rate is None else rate,
-    )
+    numbers = {"epochs": epochs, "validation": validation}
+    texts = {name: str(number) for name, number in numbers.items() if number is not None}
+    chosen = changed(chosen, texts | pairs(set_))
 
     from weightcast.learning.training_folder import Order, TrainingFolder
 
@@ -154,7 +155,7 @@ def _training(order: "Order", images: "Split", machine: "Machine") -> "Training"
 
     kept, held_back = split(order.n_images, order.recipe.validation)
     return Training(
-        initialised(lambda: ResNet18(order.setting.dropout), order.seed),
+        initialised(lambda: ResNet18(order.setting.dropout), order.seed, order.recipe.first_scale),
         order.setting,
         order.recipe,
         order.seed,

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from weightcast.learning.data import Split
-from weightcast.learning.recipes import RECIPES, SETTINGS
+from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 from weightcast.learning.training_folder import Order, TrainingFolder
 from weightcast_client.cli import app
 from weightcast_client.curves import draw
@@ -63,6 +65,17 @@ def test_a_training_leaves_model_card_and_curves(
     assert "epoch 2/2: loss" in seen.err
 
 
+def test_the_first_weights_are_scaled_as_the_recipe_says(tmp_path: Path) -> None:
+    first = []
+    for scale in (1.0, 0.5):
+        recipe = changed(order().recipe, {"peak_rate": "1e-30", "first_scale": str(scale)})
+        scaled = order(recipe=recipe)
+        folder = TrainingFolder(tmp_path / str(scale), scaled)
+        train_into(folder, scaled, noise(50), noise(20))
+        first.append(load_file(folder.model_path)["conv1.weight"])
+    assert torch.equal(first[1], 0.5 * first[0])
+
+
 def test_figures_are_the_same_for_the_same_curves(tmp_path: Path) -> None:
     rows = [
         {"epoch": i, "loss": 1 / i, "accuracy": 10.0 * i, "validation_accuracy": 9.0 * i}
@@ -79,7 +92,14 @@ def test_figures_are_the_same_for_the_same_curves(tmp_path: Path) -> None:
         (["l3"], "no setting 'l3'; known: dropout, l1, l2, none"),
         (["l2", "--recipe", "slow"], "no recipe 'slow'; known: fast, paper"),
         (["l2", "--epochs", "0"], "epochs must be at least 1, got 0"),
-        (["l2", "--rate", "inf"], "peak_rate must be above 0 and finite, got inf"),
+        (["l2", "--set", "peak_rate=inf"], "peak_rate must be above 0 and finite, got inf"),
+        (
+            ["l2", "--set", "rate=1"],
+            "a recipe has no 'rate' to set; known: epochs, batch, crop_padding, cutout, "
+            "validation, peak_rate, warm_up, smoothing, first_scale, flips, pixels",
+        ),
+        (["l2", "--set", "pixels=24;32"], "pixels cannot be '24;32'"),
+        (["l2", "--set", "cutout"], "expected key=value, got 'cutout'"),
         (["l2", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["l2", "--limit", "9"], "validation must be less than the 9 images, got 5000"),
     ],

@@ -73,9 +73,13 @@ class Batches:
         n_offsets = 2 * self._recipe.crop_padding + 1
         offsets = torch.randint(0, n_offsets, (n, 2), generator=chance).numpy()
         is_flipped = self._flips(epoch)
+        cutout = self._recipe.cutout
+        chance = generator(self._seed, epoch, "cutout")
+        corners = torch.randint(0, 33 - cutout, (n, 2), generator=chance)
         for start in range(0, n, self._recipe.batch):
             i = order[start : start + self._recipe.batch]
             x = normalised(crops(self._padded, i, offsets[i], is_flipped[i]))
+            blot_out(x, corners[i], cutout)
             yield scaled(x, self._recipe.side(epoch)), self._labels[i]
 
     def _flips(self, epoch: int) -> npt.NDArray[np.bool_]:
@@ -115,6 +119,24 @@ def crops(
         chosen[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
     return cut
+
+
+def blot_out(x: Tensor, corners: Tensor, side: int) -> None:
+    """Set a square of each normalised image to 0, the mean colour, in place.
+
+    Args:
+        x: shape (n, c, h, w).
+        corners: row and column of the upper left corner of the square, shape (n, 2).
+        side: of the square, in pixels; with 0 nothing happens.
+
+    Source: DeVries & Taylor, "Improved regularization of convolutional neural networks with
+    cutout", 2017; here the whole square lies in the image.
+    """
+    if side == 0:
+        return
+    distance = torch.arange(x.shape[-1]) - corners[:, :, None]
+    is_in = (distance >= 0) & (distance < side)
+    x.masked_fill_((is_in[:, 0, :, None] & is_in[:, 1, None, :])[:, None], 0.0)
 
 
 def scaled(x: Tensor, side: int) -> Tensor:

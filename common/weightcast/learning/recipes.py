@@ -3,8 +3,11 @@
 Source: the project's reference paper, sections 3.2 (settings) and 4.1 (hyper-parameters).
 """
 
+import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from weightcast.errors import ParameterError
 
@@ -53,7 +56,10 @@ class Recipe:
         warm_up: share of the steps in which the rate rises from 0 to its peak, 0 .. 1, excluded.
         flips: `random`, or `alternating`: a random side first, then the sides in turn.
         crop_padding: pixels by which an image is reflected outwards before a crop, 0 .. 31.
+        cutout: side in pixels of a square that is blotted out of each image, 0 .. 32.
         pixels: sides that the images are scaled to, each for the same share of the epochs, 8 .. 32.
+        smoothing: probability in a label that is shared out to all classes, 0 .. 1, 1 excluded.
+        first_scale: of the convolutions' first weights, in units of torch's default.
         validation: images held back from the training images to choose the best epoch; with 0 the
             last epoch is taken.
     """
@@ -66,7 +72,10 @@ class Recipe:
     warm_up: float
     flips: str
     crop_padding: int
-    pixels: tuple[int, ...]
+    cutout: int = 0
+    pixels: tuple[int, ...] = (32,)
+    smoothing: float = 0.0
+    first_scale: float = 1.0
     validation: int
 
     def __post_init__(self) -> None:
@@ -82,8 +91,14 @@ class Recipe:
             raise ParameterError(f"flips must be one of {', '.join(FLIPS)}, got '{self.flips}'")
         if not 0 <= self.crop_padding < 32:
             raise ParameterError(f"crop_padding must be in 0 .. 31, got {self.crop_padding}")
+        if not 0 <= self.cutout <= 32:
+            raise ParameterError(f"cutout must be in 0 .. 32, got {self.cutout}")
         if not self.pixels or not all(8 <= side <= 32 for side in self.pixels):
             raise ParameterError(f"pixels must be in 8 .. 32, got {self.pixels}")
+        if not 0 <= self.smoothing < 1:
+            raise ParameterError(f"smoothing must be in 0 .. 1, 1 excluded, got {self.smoothing}")
+        if not 0 < self.first_scale < math.inf:
+            raise ParameterError(f"first_scale must be above 0 and finite, got {self.first_scale}")
         if self.validation < 0:
             raise ParameterError(f"validation must be at least 0, got {self.validation}")
 
@@ -93,18 +108,24 @@ class Recipe:
         rise = (
             f"in a line from 0 over {self.warm_up:.0%} of the steps, then " if self.warm_up else ""
         )
-        crops = f" and crops padded by {self.crop_padding} pixels" if self.crop_padding else ""
-        sizes = (
-            f", scaled to {', then '.join(map(str, self.pixels))} pixels"
-            if set(self.pixels) != {32}
-            else ""
-        )
-        choice = "best epoch by validation" if self.validation else "last epoch"
-        return (
+        images = f"{self.flips} horizontal flips"
+        if self.crop_padding:
+            images += f" and crops padded by {self.crop_padding} pixels"
+        if self.cutout:
+            images += f", a square of {self.cutout} pixels blotted out"
+        if set(self.pixels) != {32}:
+            images += f", scaled to {', then '.join(map(str, self.pixels))} pixels"
+        parts = [
             f"{self.epochs} epochs, batch {self.batch}, SGD with {momentum}, rate {rise}"
-            f"in a cosine from {self.peak_rate:g} to 0; "
-            f"{self.flips} horizontal flips{crops}{sizes}; {choice}"
-        )
+            f"in a cosine from {self.peak_rate:g} to 0",
+            images,
+            f"labels smoothed by {self.smoothing:g}" if self.smoothing else "",
+            f"first weights of convolutions times {self.first_scale:g}"
+            if self.first_scale != 1
+            else "",
+            "best epoch by validation" if self.validation else "last epoch",
+        ]
+        return "; ".join(part for part in parts if part)
 
     def side(self, epoch: int) -> int:
         """Return the pixels of a side of the images of epoch 1 .. epochs."""
@@ -126,6 +147,36 @@ class Recipe:
         return self.peak_rate * (1 + math.cos(math.pi * t)) / 2
 
 
+def changed(recipe: Recipe, texts: Mapping[str, str]) -> Recipe:
+    """Return the recipe with some of its fields, as a person writes them, changed.
+
+    Args:
+        recipe: what is changed.
+        texts: name and new value of fields; sides of images are separated by commas.
+
+    Raises:
+        ParameterError: no such field, or a value that the field cannot have.
+
+    >>> changed(RECIPES["fast"], {"peak_rate": "0.2", "pixels": "16,32"}).pixels
+    (16, 32)
+    """
+    kinds: dict[str, Callable[[str], Any]] = {
+        **dict.fromkeys(("epochs", "batch", "crop_padding", "cutout", "validation"), int),
+        **dict.fromkeys(("peak_rate", "warm_up", "smoothing", "first_scale"), float),
+        "flips": str,
+        "pixels": lambda text: tuple(int(side) for side in text.split(",")),
+    }
+    values = {}
+    for name, text in texts.items():
+        if name not in kinds:
+            raise ParameterError(f"a recipe has no '{name}' to set; known: {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError:
+            raise ParameterError(f"{name} cannot be '{text}'") from None
+    return dataclasses.replace(recipe, **values)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         epochs=350,
@@ -136,7 +187,6 @@ RECIPES: dict[str, Recipe] = {
         warm_up=0.0,
         flips="random",
         crop_padding=0,
-        pixels=(32,),
         validation=5_000,
     ),
     "fast": Recipe(

@@ -26,11 +26,23 @@ Validate = Callable[[Mapping[str, Tensor]], float]
 Row = dict[str, Any]
 
 
-def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return a new model whose first weights depend on the seed alone, in channels_last."""
+def initialised(build: Callable[[], nn.Module], seed: int, scale: float = 1.0) -> nn.Module:
+    """Return a new model, in channels_last, whose first weights are drawn by the seed alone.
+
+    Args:
+        build: makes the model, with the first weights of torch.
+        seed: of the first weights.
+        scale: what those of the convolutions are multiplied by. Before batch norm this changes
+            nothing but how far a step of some rate turns them.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(seed, 0, "weights").get_state())
-        return build().to(memory_format=torch.channels_last)
+        model = build()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight *= scale
+    return model.to(memory_format=torch.channels_last)
 
 
 class Training:
@@ -132,7 +144,9 @@ class Training:
         in_bfloat16 = self._arithmetic == "bfloat16"
         with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
             logits = self._model(x, chance)
-        loss = functional.cross_entropy(logits.float(), labels)
+        loss = functional.cross_entropy(
+            logits.float(), labels, label_smoothing=self._recipe.smoothing
+        )
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._setting.l1:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from weightcast.learning.augmentation import Batches, crops, generator, scaled, split
+from weightcast.learning.augmentation import Batches, blot_out, crops, generator, scaled, split
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import RECIPES
 
@@ -94,6 +94,33 @@ def test_scaling_keeps_brightness_and_place() -> None:
     assert float(small.mean()) == pytest.approx(float(x.mean()), abs=1e-6)
     assert float(small[:, :, :3].abs().max()) == 0.0
     assert scaled(x, 32) is x
+
+
+def test_cutout_blots_out_a_square_in_each_image_at_another_place_each_epoch() -> None:
+    recipe = dataclasses.replace(FAST, epochs=9, cutout=5, crop_padding=0)
+    cut, _ = epoch(recipe, 1)
+    whole, _ = epoch(dataclasses.replace(recipe, cutout=0), 1)
+    is_out = (cut == 0).all(1) & (whole != 0).any(1)
+    assert torch.equal(torch.where(is_out[:, None], 0.0, whole), cut)
+    corners = []
+    for image in is_out:
+        rows, columns = image.any(1).nonzero().flatten(), image.any(0).nonzero().flatten()
+        assert int(image.sum()) == 25
+        assert (len(rows), len(columns)) == (5, 5)
+        corners.append((int(rows[0]), int(columns[0])))
+    assert len(set(corners)) > 25
+    other, _ = epoch(recipe, 3)
+    assert not torch.equal(other == 0, cut == 0)
+
+
+def test_a_square_reaches_the_borders_and_can_cover_everything() -> None:
+    x = torch.ones(2, 3, 32, 32)
+    blot_out(x, torch.tensor([[0, 29], [31, 0]]), 3)
+    assert float(x[0, :, :3, 29:].sum()) == 0.0
+    assert float(x[0].sum()) == 3 * (1024 - 9)
+    assert float(x[1].sum()) == 3 * (1024 - 3)
+    recipe = dataclasses.replace(FAST, cutout=32)
+    assert float(epoch(recipe, 1)[0].abs().max()) == 0.0
 
 
 def test_crops_reach_every_offset_of_the_padding() -> None:

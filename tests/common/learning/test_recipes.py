@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from weightcast.errors import ParameterError
-from weightcast.learning.recipes import RECIPES, SETTINGS
+from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 
 
 def test_the_settings_have_the_numbers_of_the_paper() -> None:
@@ -51,6 +51,15 @@ def test_a_recipe_says_in_words_what_it_does() -> None:
         "the steps, then in a cosine from 0.1 to 0; alternating horizontal flips and crops padded "
         "by 4 pixels, scaled to 24, then 32 pixels; last epoch"
     )
+    texts = {"cutout": "8", "smoothing": "0.1", "first_scale": "0.5", "pixels": "32"}
+    assert (
+        changed(RECIPES["fast"], texts)
+        .describe()
+        .endswith(
+            "by 4 pixels, a square of 8 pixels blotted out; labels smoothed by 0.1; "
+            "first weights of convolutions times 0.5; last epoch"
+        )
+    )
     words = RECIPES["paper"].describe()
     assert words.endswith("; random horizontal flips; best epoch by validation")
 
@@ -65,6 +74,9 @@ def test_a_recipe_says_in_words_what_it_does() -> None:
         ("warm_up", 1.0, "warm_up must be in 0 .. 1, 1 excluded, got 1.0"),
         ("flips", "vertical", "flips must be one of random, alternating, got 'vertical'"),
         ("crop_padding", 32, "crop_padding must be in 0 .. 31, got 32"),
+        ("cutout", 33, "cutout must be in 0 .. 32, got 33"),
+        ("smoothing", 1.0, "smoothing must be in 0 .. 1, 1 excluded, got 1.0"),
+        ("first_scale", 0.0, "first_scale must be above 0 and finite, got 0.0"),
         ("pixels", (), r"pixels must be in 8 .. 32, got \(\)"),
         ("pixels", (24, 33), r"pixels must be in 8 .. 32, got \(24, 33\)"),
         ("validation", -1, "validation must be at least 0, got -1"),

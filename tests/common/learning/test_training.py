@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weightcast.errors import ModelError, ParameterError
+from weightcast.learning.augmentation import Batches
 from weightcast.learning.recipes import RECIPES, SETTINGS, Recipe, Setting
 from weightcast.learning.resnet import ResNet18, dropped
 from weightcast.learning.training import Training, add_l1_gradient_into, initialised
@@ -271,6 +272,23 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
     first, again, other = (initialised(Net, seed).state_dict() for seed in (1, 1, 2))
     assert is_same(first, again)
     assert not is_same(first, other)
+
+
+def test_a_scale_multiplies_the_first_weights_of_convolutions_and_nothing_else() -> None:
+    first, scaled = (initialised(Net, 1, scale).state_dict() for scale in (1.0, 0.25))
+    assert torch.equal(scaled["conv.weight"], 0.25 * first["conv.weight"])
+    assert all(torch.equal(scaled[name], first[name]) for name in first if name != "conv.weight")
+
+
+def test_smoothing_shares_a_part_of_each_label_out_to_all_classes() -> None:
+    recipe = dataclasses.replace(TINY, batch=200, peak_rate=1e-30, smoothing=0.3)
+    row = training(recipe=recipe, setting=SETTINGS["none"]).do_epoch()
+    ((x, labels),) = Batches(recipe, 3, IMAGES, LABELS).epoch(1)
+    logits = initialised(lambda: Net(0.0), 3)(x, torch.Generator()).detach()
+    target = torch.full((200, 10), 0.03)
+    target[torch.arange(200), labels] += 0.7
+    loss = -(target * logits.log_softmax(1)).sum(1).mean()
+    assert row["loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
