@@ -65,9 +65,11 @@ def train(
     """
     chosen = lookup(RECIPES, recipe, "recipe")
     chosen_setting = lookup(SETTINGS, setting, "setting")
-    numbers = {"epochs": epochs, "validation": validation}
-    texts = {name: str(number) for name, number in numbers.items() if number is not None}
-    chosen = changed(chosen, texts | pairs(set_))
+    chosen = dataclasses.replace(
+        changed(chosen, pairs(set_)),
+        epochs=chosen.epochs if epochs is None else epochs,
+        validation=chosen.validation if validation is None else validation,
+    )
 
     from weightcast.learning.training_folder import Order, TrainingFolder
 

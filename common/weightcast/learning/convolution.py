@@ -12,7 +12,7 @@ class MatrixConv2d(nn.Conv2d):
 
     The columns of an image (each pixel with its 8 neighbours) are laid out in memory: nine times
     the input, little where the image is small, and then the product runs at the full speed of the
-    machine, which the library's own convolutions of 512 channels miss by far (`docs/training.md`).
+    machine, which with AMX the library's own of 512 channels miss by far (`docs/training.md`).
 
     Args:
         n_in, n_out: channels.

@@ -129,7 +129,8 @@ class Recipe:
 
     def side(self, epoch: int) -> int:
         """Return the pixels of a side of the images of epoch 1 .. epochs."""
-        return self.pixels[(epoch - 1) * len(self.pixels) // self.epochs]
+        # Counted from the end: the last epoch has the last size, however few there are.
+        return self.pixels[-1 - (self.epochs - epoch) * len(self.pixels) // self.epochs]
 
     def rate(self, step: int, n_steps: int) -> float:
         r"""Return the learning rate of step 0 .. n_steps - 1: up in a line, down in a cosine to 0.
@@ -161,7 +162,7 @@ def changed(recipe: Recipe, texts: Mapping[str, str]) -> Recipe:
     (16, 32)
     """
     kinds: dict[str, Callable[[str], Any]] = {
-        **dict.fromkeys(("epochs", "batch", "crop_padding", "cutout", "validation"), int),
+        **dict.fromkeys(("batch", "crop_padding", "cutout"), int),
         **dict.fromkeys(("peak_rate", "warm_up", "smoothing", "first_scale"), float),
         "flips": str,
         "pixels": lambda text: tuple(int(side) for side in text.split(",")),

@@ -40,9 +40,10 @@ def test_one_cycle_rises_in_a_line_and_peaks_at_the_end_of_the_warm_up() -> None
 
 def test_each_size_of_the_images_has_its_share_of_the_epochs_and_the_last_ends_it() -> None:
     recipe = dataclasses.replace(RECIPES["fast"], epochs=5, pixels=(24, 32))
-    assert [recipe.side(epoch) for epoch in range(1, 6)] == [24, 24, 24, 32, 32]
-    recipe = dataclasses.replace(RECIPES["fast"], epochs=1, pixels=(32,))
-    assert recipe.side(1) == 32
+    assert [recipe.side(epoch) for epoch in range(1, 6)] == [24, 24, 32, 32, 32]
+    recipe = dataclasses.replace(recipe, epochs=6, pixels=(16, 24, 32))
+    assert [recipe.side(epoch) for epoch in range(1, 7)] == [16, 16, 24, 24, 32, 32]
+    assert dataclasses.replace(recipe, epochs=1).side(1) == 32
 
 
 def test_a_recipe_says_in_words_what_it_does() -> None:
