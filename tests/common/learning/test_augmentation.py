@@ -94,6 +94,11 @@ def test_scaling_keeps_brightness_and_place() -> None:
     assert float(small.mean()) == pytest.approx(float(x.mean()), abs=1e-6)
     assert float(small[:, :, :3].abs().max()) == 0.0
     assert scaled(x, 32) is x
+    # A triangle two pixels wide to either side: a point 0.5 and 1.5 pixels from two centres.
+    point = torch.zeros(1, 1, 32, 32)
+    point[:, :, 16, 16] = 1.0
+    weights = torch.tensor([0.125, 0.375])
+    assert torch.equal(scaled(point, 16)[0, 0, 7:9, 7:9], torch.outer(weights, weights))
 
 
 def test_cutout_blots_out_a_square_in_each_image_at_another_place_each_epoch() -> None:
