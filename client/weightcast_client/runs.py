@@ -82,6 +82,8 @@ def _over_http(runs: list[Run], screen: Screen) -> Iterator[tuple[Run, dict[str,
     settings = Settings().with_token()
     if any(run.split != "test" for run in runs):
         raise ParameterError("a receiver evaluates test images only; leave out --over-http")
+    if any(run.noisy != "*" for run in runs):
+        raise ParameterError("a link disturbs all weights; leave out --over-http")
     with ExitStack() as stack:
         url, _ = stack.enter_context(own_services(settings, evaluate=True))
         transport = stack.enter_context(transport_to(url, settings))

@@ -31,16 +31,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     points: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         names = ("model", "scheme", "params", "channel", "channel_params", "split", "n_images")
-        points.setdefault(json.dumps([row[name] for name in names]), []).append(row)
+        grid = [*(row[name] for name in names), _noisy(row)]
+        points.setdefault(json.dumps(grid), []).append(row)
     lines = [
-        "| scheme | channel | images | draws | accuracy, % | clean, % | uses per weight | all-in |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | scheme | channel | noisy | images | draws | accuracy, % | clean, % |"
+        " uses per weight | all-in |",
+        f"|{' --- |' * 10}",
     ]
     for draws in points.values():
         first, found = draws[0], point(draws)
         cells = [
+            first["model"],
             _call(first["scheme"], first["params"]),
             _call(first["channel"], first["channel_params"]),
+            f"`{_noisy(first)}`",
             f"{first['n_images']:,} {first['split']}",
             str(len(draws)),
             str(found),
@@ -50,6 +54,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _noisy(row: dict[str, Any]) -> str:
+    return str(row.get("noisy", "*"))
 
 
 def _call(name: str, params: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@
     seed = 0
     split = "test"                         # or "validation", to choose params on
     n_images = 10000
+    noisy = ["*", "!layer4.*"]             # tensors on which noise is let through
 
     [schemes.unprotected]                  # every scheme with every combination of its params
     [schemes.adaptive-redundancy]
@@ -21,6 +22,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +51,7 @@ class Run:
         seed, stream: of the noise.
         split: `test` or `validation`.
         n_images: first images of the split.
+        noisy: pattern of the tensors on which noise is let through, see `is_noisy`.
     """
 
     model: str
@@ -61,6 +64,7 @@ class Run:
     stream: int
     split: str
     n_images: int
+    noisy: str = "*"
 
     def build_scheme(self) -> Scheme[Any]:
         """Build the scheme."""
@@ -74,6 +78,14 @@ class Run:
     def noise(self) -> Noise:
         """The noise of this run."""
         return Noise(seed=self.seed, stream=self.stream)
+
+    def is_noisy(self, tensor: str) -> bool:
+        """Return whether noise is let through on a tensor of this name.
+
+        `*`, `?` and `[...]` stand for what they do in a shell; `!` in front turns the answer.
+        """
+        pattern = self.noisy.removeprefix("!")
+        return fnmatchcase(tensor, pattern) == (pattern == self.noisy)
 
     @property
     def key(self) -> str:
@@ -91,6 +103,7 @@ class Sweep(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**64)
     split: Literal["test", "validation"] = "test"
     n_images: int | None = Field(default=None, ge=1)
+    noisy: str | list[str] = "*"
     schemes: dict[str, dict[str, Axis]] = Field(min_length=1)
     channels: dict[str, dict[str, Axis]] = Field(min_length=1)
 
@@ -109,7 +122,7 @@ class Sweep(BaseModel):
             raise ParameterError(
                 f"n_images must be at most {sizes[self.split]} for {self.split}, got {n_images}"
             )
-        models = [self.model] if isinstance(self.model, str) else self.model
+        models = _listed(self.model)
         digests = {model: digest_of(model) for model in models}
         runs = [
             Run(
@@ -123,8 +136,10 @@ class Sweep(BaseModel):
                 stream=stream,
                 split=self.split,
                 n_images=n_images,
+                noisy=noisy,
             )
             for model in models
+            for noisy in _listed(self.noisy)
             for scheme, params in _grid(self.schemes)
             for channel, channel_params in _grid(self.channels)
             for stream in range(self.draws)
@@ -212,7 +227,12 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _run_of(row: Mapping[str, Any]) -> Run:
-    return Run(**{name: row[name] for name in Run.__slots__})
+    # Rows from before `noisy` was there are read, too.
+    return Run(**{name: row[name] for name in Run.__slots__ if name in row})
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _grid(axes: Mapping[str, Mapping[str, Axis]]) -> Iterator[tuple[str, Params]]:

@@ -28,9 +28,15 @@ def row(stream: int, accuracy: float, n_large: int) -> dict[str, object]:
 def test_draws_are_taken_together_and_points_keep_their_order() -> None:
     lines = table([row(0, 80.0, 7), row(1, 84.0, 7), row(0, 50.0, 3)]).splitlines()
     # t of 1 degree is 12.706, the standard error of 80 and 84 is 2.
-    name = "| `adaptive-mapping` n_large={} | `awgn` std=0.5 | 2,000 test |"
+    name = "| m | `adaptive-mapping` n_large={} | `awgn` std=0.5 | `*` | 2,000 test |"
     assert lines[2] == name.format(7) + " 2 | 82.00 ± 25.41 | 90.00 | 1.0000 | 1.5000 |"
     assert lines[3] == name.format(3) + " 1 | 50.00 | 90.00 | 1.0000 | 1.5000 |"
+
+
+def test_noise_on_other_tensors_is_another_point() -> None:
+    lines = table([row(0, 80.0, 7), row(0, 50.0, 7) | {"noisy": "!fc.*"}]).splitlines()
+    assert "| `*` | 2,000 test | 1 | 80.00 |" in lines[2]
+    assert "| `!fc.*` | 2,000 test | 1 | 50.00 |" in lines[3]
 
 
 @pytest.mark.parametrize("results", sorted(EXPERIMENTS.glob("*.jsonl")), ids=lambda path: path.stem)

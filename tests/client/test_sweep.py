@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FILE = """
@@ -50,6 +51,40 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(folder: Path) -> None:
     first = results.read_text().splitlines()[0]
     assert sweep(folder) == wanted
     assert first in results.read_text().splitlines(), "a run that was there has been done again"
+
+
+def test_noise_on_a_part_and_on_the_rest_add_up_to_noise_on_all(folder: Path) -> None:
+    (folder / "sweep.toml").write_text(
+        FILE.replace("draws = 2", 'noisy = ["*", "layer4.1.*", "!layer4.1.*"]')
+    )
+    rows = sweep(folder)
+    assert [row["noisy"] for row in rows] == ["*", "*", *["layer4.1.*"] * 2, *["!layer4.1.*"] * 2]
+    everywhere, part, rest = (
+        np.array([r["weight_mse"] for r in rows[i : i + 2]]) for i in (0, 2, 4)
+    )
+    assert np.all(part > 0.1 * everywhere) and np.all(rest > 0.1 * everywhere)
+    np.testing.assert_allclose(part + rest, everywhere, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "options", "message"),
+    [
+        ("fc", [], "noisy: 'resnet18-cifar10-l2' has no weights 'fc'"),
+        ("fc.*", ["--over-http"], "a link disturbs all weights; leave out --over-http"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused(
+    folder: Path, noisy: str, options: list[str], message: str
+) -> None:
+    (folder / "sweep.toml").write_text(f'noisy = "{noisy}"\n{FILE}')
+    found = subprocess.run(
+        [*CLIENT, "sweep", "sweep.toml", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode != 0 and message in found.stderr
 
 
 def test_over_http_every_number_is_the_same(folder: Path) -> None:

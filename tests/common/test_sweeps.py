@@ -13,6 +13,7 @@ model = ["a", "b"]
 draws = 2
 seed = 7
 n_images = 50
+noisy = ["*", "!fc.*"]
 
 [schemes.unprotected]
 [schemes.adaptive-redundancy]
@@ -37,8 +38,8 @@ def runs_of(text: str, folder: Path) -> list[Run]:
 
 def test_a_grid_holds_every_combination_once(tmp_path: Path) -> None:
     runs = runs_of(FILE, tmp_path)
-    # 2 models, 1 + 2 schemes, 2 + 1 channels, 2 draws
-    assert len(runs) == 2 * 3 * 3 * 2 == len({run.key for run in runs})
+    # 2 models, 2 patterns, 1 + 2 schemes, 2 + 1 channels, 2 draws
+    assert len(runs) == 2 * 2 * 3 * 3 * 2 == len({run.key for run in runs})
     assert {run.seed for run in runs} == {7} and {run.stream for run in runs} == {0, 1}
     assert runs[-1] == Run(
         model="b",
@@ -51,7 +52,34 @@ def test_a_grid_holds_every_combination_once(tmp_path: Path) -> None:
         stream=1,
         split="test",
         n_images=50,
+        noisy="!fc.*",
     )
+
+
+@pytest.mark.parametrize(
+    ("noisy", "names"),
+    [
+        ("*", ["fc.weight", "layer4.1.conv1.weight", "layer4.0.conv1.weight"]),
+        ("fc.weight", ["fc.weight"]),
+        ("layer4.?.conv1.*", ["layer4.1.conv1.weight", "layer4.0.conv1.weight"]),
+        ("!layer4.1.*", ["fc.weight", "layer4.0.conv1.weight"]),
+        ("!*", []),
+    ],
+)
+def test_noise_is_let_through_on_the_tensors_of_the_pattern(
+    tmp_path: Path, noisy: str, names: list[str]
+) -> None:
+    run = dataclasses.replace(runs_of(FILE, tmp_path)[0], noisy=noisy)
+    known = ["fc.weight", "layer4.1.conv1.weight", "layer4.0.conv1.weight"]
+    assert [name for name in known if run.is_noisy(name)] == names
+
+
+def test_results_without_a_pattern_are_those_of_noise_on_all_tensors(tmp_path: Path) -> None:
+    runs, path = runs_of(FILE, tmp_path), tmp_path / "results.jsonl"
+    row = dataclasses.asdict(runs[0])
+    assert row.pop("noisy") == "*"
+    path.write_text(json.dumps(row) + "\n")
+    assert runs[0] in Results(path)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from safetensors.torch import load
 
 from weightcast.arrays import Weights, blocks
 from weightcast.coding import Sent
+from weightcast.errors import ParameterError
 from weightcast.learning import data, zoo
 from weightcast.learning.architectures import architecture_of
 from weightcast.learning.augmentation import split
@@ -48,6 +49,7 @@ class Laboratory:
 
         Raises:
             ModelError: the model's architecture is not known.
+            ParameterError: no weights of the model are noisy.
             DataError: the data set is not in the cache.
         """
         began = time.perf_counter()
@@ -96,6 +98,7 @@ def _transmit(run: Run, model: Model) -> tuple[Weights, dict[str, Any]]:
             side.add(sent.side)
 
         received = transmit(model, scheme, channel, run.noise, plan, watch)
+        _restore(received, run, model)
         for at, block in blocks(model):
             error.add(block, received[at : at + len(block)])
         header = announce(
@@ -114,6 +117,18 @@ def _transmit(run: Run, model: Model) -> tuple[Weights, dict[str, Any]]:
         plane_bytes = side.write(body, model)
     ledger = ledger_of(header, plane_bytes, body.tell(), channel.capacity())
     return received, figures(ledger, symbols, error)
+
+
+def _restore(received: Weights, run: Run, model: Model) -> None:
+    """Put back the weights of the tensors on which no noise is let through."""
+    noisy = {tensor for tensor in model.layout.weights if run.is_noisy(tensor.name)}
+    if not noisy:
+        raise ParameterError(f"noisy: '{run.model}' has no weights '{run.noisy}'")
+    end = 0
+    for tensor in model.layout.weights:
+        start, end = end, end + tensor.n_values
+        if tensor not in noisy:
+            received[start:end] = model[start:end]
 
 
 def _percent(evaluation: Evaluation) -> float:
