@@ -193,7 +193,8 @@ def _do_epochs(
     from weightcast_client.training_screen import TrainingScreen
 
     title = f"{order.model_name}, {order.recipe_name} recipe, seed {order.seed}"
-    with TrainingScreen(order.recipe.epochs, len(training.rows)) as screen:
+    costs = [order.recipe.side(epoch) ** 2 for epoch in range(1, order.recipe.epochs + 1)]
+    with TrainingScreen(costs, len(training.rows)) as screen:
         while not training.is_done:
             screen.start(len(training.rows) + 1)
             row = training.do_epoch(screen.report)

@@ -1,5 +1,6 @@
 """What people see of a training: bars, and a line after each epoch, on standard error."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,11 +12,11 @@ class TrainingScreen:
     """A bar for the training and one for its present epoch, with loss and accuracy.
 
     Args:
-        n_epochs: of the training.
+        costs: time of each epoch of the training, in any unit, to tell how much is left.
         n_done: epochs done before.
     """
 
-    def __init__(self, n_epochs: int, n_done: int) -> None:
+    def __init__(self, costs: Sequence[float], n_done: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<16}"),
             BarColumn(),
@@ -24,8 +25,9 @@ class TrainingScreen:
             TextColumn("{task.fields[figures]}"),
             console=Console(stderr=True, highlight=False),
         )
-        self._n_epochs, self._rows = n_epochs, list[dict[str, Any]]()
-        self._whole = self._progress.add_task("training", total=n_epochs - n_done, figures="")
+        self._costs, self._n_done, self._n_before = costs, n_done, n_done
+        self._seconds = 0.0
+        self._whole = self._progress.add_task("training", total=sum(costs[n_done:]), figures="")
         self._epoch = self._progress.add_task("epoch", total=None, figures="")
 
     def __enter__(self) -> Self:
@@ -44,7 +46,7 @@ class TrainingScreen:
 
     def start(self, epoch: int) -> None:
         """Begin the bar of an epoch: 1, 2, ..."""
-        self._progress.reset(self._epoch, description=f"epoch {epoch}/{self._n_epochs}")
+        self._progress.reset(self._epoch, description=f"epoch {epoch}/{len(self._costs)}")
 
     def report(self, done: int, total: int, loss: float, accuracy: float) -> None:
         """Set the bars after a step.
@@ -57,16 +59,21 @@ class TrainingScreen:
         """
         figures = f"loss {loss:.4f}, accuracy {accuracy:.2f} %"
         self._progress.update(self._epoch, completed=done, total=total, figures=figures)
-        self._progress.update(self._whole, completed=len(self._rows) + done / total)
+        cost = self._cost_so_far() + done / total * self._costs[self._n_done]
+        self._progress.update(self._whole, completed=cost)
 
     def end(self, row: dict[str, Any]) -> None:
         """Print the line of an epoch, for logs too."""
-        self._rows.append(row)
-        mean_s = sum(r["seconds"] for r in self._rows) / len(self._rows)
-        left_min = mean_s * (self._n_epochs - row["epoch"]) / 60
-        text = f"epoch {row['epoch']}/{self._n_epochs}: loss {row['loss']:.4f}"
+        self._n_done = row["epoch"]
+        self._seconds += row["seconds"]
+        left_min = self._seconds / self._cost_so_far() * sum(self._costs[self._n_done :]) / 60
+        text = f"epoch {row['epoch']}/{len(self._costs)}: loss {row['loss']:.4f}"
         text += f", accuracy {row['accuracy']:.2f} %"
         if "validation_accuracy" in row:
             text += f", validation accuracy {row['validation_accuracy']:.2f} %"
         text += f", {row['seconds']:.0f} s, {left_min:.0f} min left"
         self._progress.console.print(text, soft_wrap=True)
+
+    def _cost_so_far(self) -> float:
+        """Return the cost of the epochs done since the start of this process."""
+        return sum(self._costs[self._n_before : self._n_done])

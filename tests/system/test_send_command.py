@@ -42,7 +42,9 @@ def test_without_noise_the_model_has_its_known_number_of_correct_images() -> Non
     result = client_send("--std=0")
     assert result["n_images"] == 10_000
     known = zoo.card(zoo.DEFAULT_MODEL)["test_correct_float32"]
-    assert round(result["accuracy"] * 100) == known == 9385
+    assert known == 9413
+    # As many as the fast evaluation may differ from float32, see test_evaluation.py.
+    assert abs(result["correct"] - known) <= 5
     assert result["clean_accuracy"] == result["accuracy"]
     assert result["weight_mse"] < 1e-12
 
