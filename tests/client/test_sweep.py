@@ -70,7 +70,7 @@ def test_noise_on_a_part_and_on_the_rest_add_up_to_noise_on_all(folder: Path) ->
     ("noisy", "options", "message"),
     [
         ("fc", [], "noisy: 'resnet18-cifar10-l2' has no weights 'fc'"),
-        ("fc.*", ["--over-http"], "a link disturbs all weights; leave out --over-http"),
+        ("linear.*", ["--over-http"], "a link disturbs all weights; leave out --over-http"),
     ],
 )
 def test_noise_that_cannot_be_is_refused(
