@@ -106,11 +106,14 @@ def test_progress_ends_at_the_number_of_images() -> None:
     assert calls[-1] == (150, 150) and calls == sorted(calls)
 
 
-def test_weights_beyond_all_bounds_still_predict_something() -> None:
-    wild = {name: torch.full_like(t, 3e38) if t.dim() > 1 else t for name, t in tensors().items()}
+@pytest.mark.parametrize("value", [3e38, float("nan")])
+def test_weights_beyond_all_bounds_still_predict_something(value: float) -> None:
+    wild = {name: torch.full_like(t, value) if t.dim() > 1 else t for name, t in tensors().items()}
     images, labels = np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8)
     found = Evaluator(NAME, images, labels).evaluate(wild)
-    assert found.predicted.tolist() == [0, 0] and found.correct == 2
+    assert found.n_images == 2 and (found.predicted < 10).all()
+    # Which sums overflow, and so the class at 3e38, depends on their order; nan leaves no choice.
+    assert value == 3e38 or found.correct == 2
 
 
 def without(name: str) -> dict[str, torch.Tensor]:
