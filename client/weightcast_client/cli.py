@@ -10,6 +10,7 @@ import typer
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
 from weightcast.learning import zoo
+from weightcast_client.equalise import equalise
 from weightcast_client.pairs import pairs
 from weightcast_client.reproduce import reproduce
 from weightcast_client.service.command import serve
@@ -131,6 +132,7 @@ def send(
         show_result(result)
 
 
+app.command()(equalise)
 app.command()(reproduce)
 app.command()(serve)
 app.command()(sweep)

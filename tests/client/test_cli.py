@@ -111,6 +111,13 @@ def test_a_model_that_cannot_be_evaluated_is_refused_before_anything_starts(
     assert is_one_line(ran, 2, "without evaluation (--no-evaluate) any model can be sent")
 
 
+def test_an_equalised_model_never_takes_the_place_of_a_file(call: Any, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    out.write_text("mine")
+    assert is_one_line(call("equalise", zoo.DEFAULT_MODEL, str(out)), 2, "is there already")
+    assert out.read_text() == "mine"
+
+
 @pytest.mark.parametrize("option", ["--link", "--receiver"])
 def test_an_absent_service_is_told_with_its_address(option: str, call: Any) -> None:
     with bind("127.0.0.1", 0) as listener:

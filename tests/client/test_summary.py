@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from weightcast.sweeps import Results
-from weightcast_client.summary import table
+from weightcast_client.summary import cliff_table, table
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -41,4 +41,17 @@ def test_noise_on_other_tensors_is_another_point() -> None:
 
 @pytest.mark.parametrize("results", sorted(EXPERIMENTS.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_committed_tables_are_those_of_the_committed_results(results: Path) -> None:
-    assert results.with_suffix(".md").read_text() == table(Results(results).rows())
+    rows = Results(results).rows()
+    plain = table(rows)
+    assert results.with_suffix(".md").read_text() in (plain, f"{plain}\n{cliff_table(rows)}")
+
+
+def test_a_cliff_is_half_of_the_way_from_clean_to_chance_on_each_curve() -> None:
+    def at(std: float, accuracy: float, n_large: int) -> dict[str, object]:
+        return row(0, accuracy, n_large) | {"channel_params": {"std": std}}
+
+    rows = [at(0.1, 90.0, 7), at(0.1, 80.0, 3), at(0.4, 10.0, 7), at(0.4, 70.0, 3)]
+    lines = cliff_table(rows).splitlines()
+    # Half is 50 %, in the middle between 0.1 and 0.4 on a log axis.
+    assert lines[2] == "| m | `adaptive-mapping` n_large=7 | `awgn` | `*` | 0.2 |"
+    assert lines[3] == "| m | `adaptive-mapping` n_large=3 | `awgn` | `*` | not in 0.1 .. 0.4 |"

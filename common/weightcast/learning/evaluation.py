@@ -9,7 +9,7 @@ predicted classes are those of plain float32, but for images that its rounding i
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -138,13 +138,19 @@ def folded(model: nn.Module) -> nn.Module:
     Source: Jacob et al., "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference", CVPR 2018, section 3.2.
     """
-    for module in list(model.modules()):
-        children = list(module.named_children())
-        for (name, convolution), (norm_name, norm) in pairwise(children):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, norm_name, nn.Identity())
+    for module, name, norm_name in normed_convolutions(model):
+        fused = fuse_conv_bn_eval(getattr(module, name), getattr(module, norm_name))
+        setattr(module, name, fused)
+        setattr(module, norm_name, nn.Identity())
     return model
+
+
+def normed_convolutions(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Yield (module, name of a convolution in it, name of the batch norm that follows it)."""
+    for module in list(model.modules()):
+        for (name, first), (norm_name, second) in pairwise(list(module.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                yield module, name, norm_name
 
 
 def normalised(images: npt.NDArray[np.uint8]) -> Tensor:
