@@ -56,8 +56,8 @@ def page(curves: Curves, facts: Mapping[str, Any], figures: Mapping[str, str]) -
     sections += [f"![{caption}]({path})\n" for caption, path in figures.items()]
     sections += [_accuracies(table, curves) for table in there]
     if absent:
-        names = ", ".join(f"{table.number} (`{table.model}`)" for table in absent)
-        sections.append(f"Not here, because no such model is shipped yet: tables {names}.\n")
+        names = ", table ".join(f"{table.number} (`{table.model}`)" for table in absent)
+        sections.append(f"Not here, because no such model is shipped yet: table {names}.\n")
     sections += [_drops(there, curves), _cliffs(there, curves), _ledgers(curves)]
     sections.append(PAPER_REMARKS)
     return "\n".join(sections)
