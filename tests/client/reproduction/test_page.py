@@ -8,7 +8,11 @@ from safetensors.numpy import save_file
 from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results
 from weightcast_client.reproduction import figures
+from weightcast_client.reproduction.paper import STDS, TABLES
 from weightcast_client.reproduction.run import all_runs, write_page
+from weightcast_client.reproduction.summary import cliff, curves
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -58,3 +62,13 @@ def test_the_histogram_is_a_drawing_with_both_counts(tmp_path: Path) -> None:
         figures.histogram(model, tmp_path / "figure.svg")
     ElementTree.parse(tmp_path / "figure.svg")
     assert "9,994 small, 6 large" in (tmp_path / "figure.svg").read_text()
+
+
+@pytest.mark.parametrize("scheme", TABLES[0].rows)
+def test_scales_of_layers_alone_bring_every_cliff_to_the_papers(scheme: str) -> None:
+    """What the page says of `experiments/equalised.md`."""
+    rows = Results(ROOT / "experiments/equalised.jsonl").rows()
+    curve = curves(rows)["runs/l2-layer-0.25.safetensors", scheme]
+    ours = cliff(list(curve), [point.mean for point in curve.values()], rows[0]["clean_accuracy"])
+    paper = cliff(STDS, TABLES[0].rows[scheme], TABLES[0].clean)
+    assert 0.5 <= ours / paper <= 2
