@@ -110,4 +110,5 @@ def dropped(x: Tensor, p: float, chance: torch.Generator) -> Tensor:
     n = x.numel()
     draws = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None, generator=chance)
     uniform = draws.view(torch.int16)[:n].as_strided(x.size(), x.stride())
-    return torch.where(uniform < round(p * 2**16) - 2**15, 0.0, x / (1 - p))
+    is_kept = uniform >= round(p * 2**16) - 2**15
+    return x * (is_kept.to(x.dtype) / (1 - p))
