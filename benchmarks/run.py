@@ -1,6 +1,6 @@
 """Measure the speed of everything, print a table, write `results/*.json`.
 
-Usage: python benchmarks/run.py [kernels] [path] [evaluation] [warm]
+Usage: python benchmarks/run.py [kernels] [path] [evaluation] [training] [warm]
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 import evaluation
 import kernels
 import path
+import training
 import warm
 from measure import Row, machine
 from rich.console import Console
@@ -23,6 +24,7 @@ SECTIONS = {
     "kernels": kernels.measure,
     "path": path.measure,
     "evaluation": evaluation.measure,
+    "training": training.measure,
     "warm": warm.measure,
 }
 RESULTS = Path(__file__).with_name("results")
