@@ -17,15 +17,17 @@
     std = [0.01, 0.1]
 """
 
+import fcntl
 import json
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -171,6 +173,8 @@ def read_sweep(path: Path) -> Sweep:
 class Results:
     """A file with one line of JSON per run that is done; a run that is there is not done again.
 
+    Several processes may add to one file and sort it.
+
     Args:
         path: of the file; a last line that a kill has torn is dropped.
     """
@@ -178,8 +182,9 @@ class Results:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: dict[str, dict[str, Any]] = {}
-        for row in _whole_lines(path):
-            self._rows[_run_of(row).key] = row
+        if path.exists():
+            with _alone(path, "r"):
+                self._read()
 
     def __contains__(self, run: Run) -> bool:
         """Return whether the run is done."""
@@ -197,7 +202,7 @@ class Results:
         """Append the result of a run, durably."""
         row = asdict(run) | dict(result)
         self._rows[run.key] = row
-        with self.path.open("a") as file:
+        with _alone(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -205,16 +210,31 @@ class Results:
     def sort(self, runs: Iterable[Run]) -> None:
         """Rewrite the file in the order of the runs, with rows of other runs after them."""
         order = {run.key: i for i, run in enumerate(runs)}
-        keys = sorted(self._rows, key=lambda key: order.get(key, len(order)))
-        temporary = self.path.with_suffix(".new")
-        temporary.write_text("".join(json.dumps(self._rows[key]) + "\n" for key in keys))
-        temporary.replace(self.path)
+        with _alone(self.path, "a"):
+            self._read()
+            keys = sorted(self._rows, key=lambda key: order.get(key, len(order)))
+            temporary = self.path.with_suffix(".new")
+            temporary.write_text("".join(json.dumps(self._rows[key]) + "\n" for key in keys))
+            temporary.replace(self.path)
+
+    def _read(self) -> None:
+        for row in _whole_lines(self.path):
+            self._rows[_run_of(row).key] = row
+
+
+@contextmanager
+def _alone(path: Path, mode: str) -> Iterator[IO[str]]:
+    """Open a file that no other process has open so, or what has replaced it meanwhile."""
+    while True:
+        with path.open(mode) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file and cut off what stands behind the last line end."""
-    if not path.exists():
-        return
     text = path.read_bytes()
     whole = text.rfind(b"\n") + 1
     if whole < len(text):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,21 @@ def test_results_end_in_the_order_of_the_grid_whatever_the_order_of_work(tmp_pat
     text = (tmp_path / "a.jsonl").read_text()
     assert text == (tmp_path / "b.jsonl").read_text()
     assert [json.loads(line)["stream"] for line in text.splitlines()] == [r.stream for r in runs]
+
+
+def test_nothing_is_lost_when_two_add_to_one_file_and_sort_it(tmp_path: Path) -> None:
+    runs, path = runs_of(FILE, tmp_path), tmp_path / "results.jsonl"
+
+    def work(mine: list[Run]) -> None:
+        results = Results(path)
+        for run in mine:
+            results.add(run, {"accuracy": 1})
+            results.sort(runs)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, [runs[i::4] for i in range(4)]))
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [Run(**{k: row[k] for k in Run.__slots__}) for row in found] == runs
 
 
 def test_another_file_of_the_same_name_is_another_run(tmp_path: Path) -> None:
