@@ -47,13 +47,11 @@ def test_set() -> data.Split:
 
 @pytest.mark.cifar
 @pytest.mark.slow
-@pytest.mark.parametrize(("std", "lowest", "highest"), [(0.0, 94, 95), (HALF, 35, 70)])
-def test_the_fast_evaluation_predicts_what_float32_predicts(
-    test_set: data.Split, std: float, lowest: float, highest: float
-) -> None:
-    fast = Evaluator(NAME, *test_set, "bfloat16").evaluate(noisy(std))
-    plain = Evaluator(NAME, *test_set, "float32").evaluate(noisy(std))
-    assert lowest < plain.correct / 100 < highest
+def test_the_fast_evaluation_predicts_what_float32_predicts(test_set: data.Split) -> None:
+    """On a noisy model, where many decisions are close; the next test is on clean ones."""
+    fast = Evaluator(NAME, *test_set, "bfloat16").evaluate(noisy(HALF))
+    plain = Evaluator(NAME, *test_set, "float32").evaluate(noisy(HALF))
+    assert 35 < plain.correct / 100 < 70
     assert abs(fast.correct - plain.correct) <= 5
     assert (fast.predicted != plain.predicted).mean() <= 0.002
 
