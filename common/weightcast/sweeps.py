@@ -183,7 +183,7 @@ class Results:
         self.path = path
         self._rows: dict[str, dict[str, Any]] = {}
         if path.exists():
-            with _alone(path, "r"):
+            with _locked(path, "r"):
                 self._read()
 
     def __contains__(self, run: Run) -> bool:
@@ -202,7 +202,7 @@ class Results:
         """Append the result of a run, durably."""
         row = asdict(run) | dict(result)
         self._rows[run.key] = row
-        with _alone(self.path, "a") as file:
+        with _locked(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -210,7 +210,7 @@ class Results:
     def sort(self, runs: Iterable[Run]) -> None:
         """Rewrite the file in the order of the runs, with rows of other runs after them."""
         order = {run.key: i for i, run in enumerate(runs)}
-        with _alone(self.path, "a"):
+        with _locked(self.path, "a"):
             self._read()
             keys = sorted(self._rows, key=lambda key: order.get(key, len(order)))
             temporary = self.path.with_suffix(".new")
@@ -223,11 +223,11 @@ class Results:
 
 
 @contextmanager
-def _alone(path: Path, mode: str) -> Iterator[IO[str]]:
-    """Open a file that no other process has open so, or what has replaced it meanwhile."""
+def _locked(path: Path, mode: str) -> Iterator[IO[str]]:
+    """Open a file, or what has replaced it meanwhile, while no other process writes it."""
     while True:
         with path.open(mode) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_SH if mode == "r" else fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield file
                 return

@@ -141,7 +141,7 @@ def test_results_end_in_the_order_of_the_grid_whatever_the_order_of_work(tmp_pat
     assert [json.loads(line)["stream"] for line in text.splitlines()] == [r.stream for r in runs]
 
 
-def test_nothing_is_lost_when_two_add_to_one_file_and_sort_it(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_four_add_to_one_file_and_sort_it(tmp_path: Path) -> None:
     runs, path = runs_of(FILE, tmp_path), tmp_path / "results.jsonl"
 
     def work(mine: list[Run]) -> None:

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 from weightcast.learning.weights import open_model
 from weightcast.sweeps import Results
 from weightcast_client.reproduction import figures
+from weightcast_client.reproduction.page import PAPER_REMARKS
 from weightcast_client.reproduction.paper import STDS, TABLES, Table
 from weightcast_client.reproduction.run import all_runs, write_page
 from weightcast_client.reproduction.summary import cliff, curves
@@ -78,3 +79,22 @@ def test_scales_of_layers_alone_bring_all_cliffs_but_one_to_the_papers(
     ours = cliff(list(curve), [point.mean for point in points], points[0].clean)
     is_near = 0.5 <= ours / cliff(STDS, table.rows[scheme], table.clean) <= 2
     assert is_near is not (table.setting == "l1" and scheme == "adaptive-redundancy")
+
+
+def test_what_the_page_says_of_layers_under_adaptive_redundancy_is_in_its_results() -> None:
+    """What the page says of `experiments/layers-redundancy.md`."""
+    rows = Results(ROOT / "experiments/layers-redundancy.jsonl").rows()
+    found = {
+        noisy: {
+            model: curve
+            for (model, _), curve in curves(r for r in rows if r["noisy"] == noisy).items()
+        }
+        for noisy in ("*", "!layer4.1.*", "!layer4.*")
+    }
+    said = [found[noisy]["resnet18-cifar10-l1"][0.2] for noisy in ("!layer4.1.*", "*")]
+    for model in ("resnet18-cifar10-l1", "resnet18-cifar10-none"):
+        curve = found["!layer4.*"][model]
+        points = list(curve.values())
+        said.append(f"{cliff(list(curve), [p.mean for p in points], points[0].clean):.3f}")
+    for words in map(str, said):
+        assert words in PAPER_REMARKS
