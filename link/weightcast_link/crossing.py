@@ -1,5 +1,6 @@
 """One part on its way over the channel."""
 
+import mmap
 from io import BufferedRandom
 
 import numpy as np
@@ -16,10 +17,13 @@ _PIECE = SYMBOL_BYTES * BLOCK
 def read_part(file: BufferedRandom, n: int, n_bytes: int) -> memoryview:
     """Return the bytes of part ``n``, in memory that may be written to.
 
+    It is mapped for this part and goes back to the system with it: of what is freed on a heap,
+    each thread's keeps some megabytes.
+
     Raises:
         FormatError: there are not ``n_bytes``.
     """
-    raw = memoryview(bytearray(n_bytes))
+    raw = memoryview(mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE))
     length = file.readinto(raw)
     if length != n_bytes:
         raise FormatError(f"part {n} has {length} bytes, header promises {n_bytes}")
