@@ -17,8 +17,8 @@ _PIECE = SYMBOL_BYTES * BLOCK
 def read_part(file: BufferedRandom, n: int, n_bytes: int) -> memoryview:
     """Return the bytes of part ``n``, in memory that may be written to.
 
-    It is mapped for this part and goes back to the system with it: of what is freed on a heap,
-    each thread's keeps some megabytes.
+    The memory is mapped for this part alone and goes back to the system with it. A thread's heap
+    would keep some megabytes of what is freed.
 
     Raises:
         FormatError: there are not ``n_bytes``.
