@@ -12,8 +12,9 @@ import torch
 from measure import Row, interleaved
 from safetensors.torch import load_file
 
-from weightcast.learning import data, zoo
+from weightcast.learning import data
 from weightcast.learning.evaluation import BATCH, Evaluator, load, normalised
+from weightcast.models import zoo
 from weightcast_client.settings import Settings
 
 N_IMAGES = 600

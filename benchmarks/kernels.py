@@ -18,8 +18,8 @@ from measure import Row, interleaved
 from weightcast.arrays import Weights, blocks
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
-from weightcast.learning import zoo
-from weightcast.learning.weights import chosen_by, open_model
+from weightcast.models import zoo
+from weightcast.models.weights import chosen_by, open_model
 from weightcast.pipeline import encode, in_threads, transmit
 from weightcast.randomness import Noise
 from weightcast.wire.header import PART_SYMBOLS

@@ -22,8 +22,8 @@ from weightcast.channels import Channel
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.noiseless import Noiseless
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
-from weightcast.learning import zoo
-from weightcast.learning.weights import chosen_by, open_model
+from weightcast.models import zoo
+from weightcast.models.weights import chosen_by, open_model
 from weightcast.pipeline import encode
 from weightcast.wire.header import Header
 from weightcast.wire.symbols import cut_into_parts

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.pipeline import encode
 from weightcast.registry import build
 from weightcast.wire.digest import digest_of

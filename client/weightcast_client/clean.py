@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from weightcast.learning.architectures import architecture_of
-from weightcast.learning.weights import Model
+from weightcast.models.weights import Model
 from weightcast_client.progress import Progress
 
 

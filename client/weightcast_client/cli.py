@@ -9,7 +9,7 @@ import typer
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast_client.equalise import equalise
 from weightcast_client.pairs import pairs
 from weightcast_client.reproduce import reproduce

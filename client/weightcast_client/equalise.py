@@ -31,11 +31,11 @@ def equalise(
     from safetensors.torch import load_file
 
     from weightcast.errors import ParameterError
-    from weightcast.learning import zoo
     from weightcast.learning.architectures import architecture_of
     from weightcast.learning.checkpoint import save_model
     from weightcast.learning.equalisation import equalised
-    from weightcast.learning.weights import open_model
+    from weightcast.models import zoo
+    from weightcast.models.weights import open_model
 
     path = zoo.find(model)
     if out.exists():

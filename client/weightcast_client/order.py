@@ -9,7 +9,7 @@ from typing import Any
 from weightcast.channels import CHANNELS, Channel
 from weightcast.coding import SCHEMES, Scheme
 from weightcast.learning.architectures import architecture_of
-from weightcast.learning.weights import Model, chosen_by, open_model
+from weightcast.models.weights import Model, chosen_by, open_model
 from weightcast.randomness import Noise
 from weightcast.registry import build
 

@@ -11,8 +11,9 @@ from threading import Thread
 from typing import Any
 
 from weightcast.errors import LinkError, ParameterError
-from weightcast.learning import data, zoo
-from weightcast.learning.weights import open_model
+from weightcast.learning import data
+from weightcast.models import zoo
+from weightcast.models.weights import open_model
 from weightcast.sweeps import Results, Run
 from weightcast_client.clean import clean_accuracy
 from weightcast_client.order import Order

@@ -16,8 +16,8 @@ import numpy as np
 
 from weightcast.arrays import Symbols, blocks
 from weightcast.errors import LinkError
-from weightcast.learning.weights import Model, open_model
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
+from weightcast.models.weights import Model, open_model
 from weightcast.pipeline import encode
 from weightcast.registry import params_of
 from weightcast.wire.header import Header

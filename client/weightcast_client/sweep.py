@@ -26,7 +26,7 @@ def sweep(
 
       client sweep experiments/quick.toml --processes 2
     """
-    from weightcast.learning import zoo
+    from weightcast.models import zoo
     from weightcast.sweeps import Results, read_sweep
     from weightcast_client.runs import fill
     from weightcast_client.screen import Screen

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 from weightcast.arrays import Bits, Symbols, Weights
-from weightcast.learning.weights import put_together
+from weightcast.models.weights import put_together
 from weightcast.pipeline import in_threads
 from weightcast.wire.header import Header
 from weightcast.wire.side import SideReader

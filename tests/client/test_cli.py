@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast_client.cli import app as client_app
 from weightcast_link.cli import app as link_app
 from weightcast_server.cli import app as server_app

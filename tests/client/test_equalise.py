@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast_client.cli import app
 
 SWEEP = """

@@ -12,7 +12,7 @@ import pytest
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
 from weightcast.errors import LinkError
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast_client.draws import send_draws
 from weightcast_client.order import Order
 from weightcast_client.screen import Screen

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.randomness import Noise
 from weightcast_client.order import Order

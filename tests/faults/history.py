@@ -16,7 +16,7 @@ import httpx
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.randomness import Noise
 

@@ -12,7 +12,7 @@ from faults.history import Recorder, pipeline_digest
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.randomness import Noise
 from weightcast_client.order import Order
 from weightcast_client.screen import Screen

@@ -14,7 +14,7 @@ from faults.proxy import Fault, Way
 from faults.sending import Sender, sender_of, transport_to
 
 from weightcast.errors import LinkError
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast_client.transport import Gone
 from weightcast_web.command import BadUse
 

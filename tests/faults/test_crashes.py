@@ -16,7 +16,7 @@ from faults.hops import Chain, Hop, chain, receiver_in, until
 from faults.proxy import Fault, Way
 from faults.sending import calls_of, put_alone, sender_of, transport_to
 
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast.randomness import Noise
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_web.failpoints import PLACES

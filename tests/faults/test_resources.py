@@ -21,7 +21,7 @@ from faults.hops import Chain, Hop, until
 from faults.raw import services_in
 from faults.sending import FLIGHTS, Sender, delivered, sender_of, transport_to
 
-from weightcast.learning import zoo
+from weightcast.models import zoo
 
 MIB = 1 << 20
 PART_BYTES = 4 * MIB

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from weightcast.arrays import blocks
-from weightcast.learning.weights import open_model
-from weightcast.wire.tensors import Tensor, write_index
+from weightcast.models.tensors import Tensor, write_index
+from weightcast.models.weights import open_model
 
 MB = 1_000_000
 MAX_GROWTH = 200 * MB

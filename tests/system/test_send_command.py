@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from weightcast.learning import zoo
+from weightcast.models import zoo
 
 pytestmark = [pytest.mark.cifar, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from weightcast.arrays import blocks
 from weightcast.coding.adaptive_mapping import AdaptiveMapping
-from weightcast.learning.weights import Model
+from weightcast.models.weights import Model
 from weightcast_client.reproduction.paper import STDS, Table
 from weightcast_client.reproduction.summary import Curve
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from weightcast.learning import zoo
-from weightcast.learning.weights import open_model
+from weightcast.models import zoo
+from weightcast.models.weights import open_model
 from weightcast.sweeps import Results, Run, Sweep
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import page

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from weightcast.channels import DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME
 from weightcast.errors import ModelError
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast.registry import lookup
 from weightcast_client.order import Order, Wish
 from weightcast_web.bodies import read_body

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightcast.errors import ModelError
-from weightcast.learning.weights import Layout
+from weightcast.models.weights import Layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from safetensors.torch import load
 from weightcast.arrays import Weights, blocks
 from weightcast.coding import Sent
 from weightcast.errors import ParameterError
-from weightcast.learning import data, zoo
+from weightcast.learning import data
 from weightcast.learning.architectures import architecture_of
 from weightcast.learning.augmentation import split
 from weightcast.learning.evaluation import Evaluation, Evaluator
-from weightcast.learning.weights import Model, open_model, put_together
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
+from weightcast.models import zoo
+from weightcast.models.weights import Model, open_model, put_together
 from weightcast.pipeline import transmit
 from weightcast.sweeps import Run
 from weightcast.wire.side import SideWriter

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from weightcast.channels import CHANNELS, Channel
 from weightcast.errors import FormatError
+from weightcast.models.tensors import ITEM_BYTES, Tensor
 from weightcast.randomness import Noise
 from weightcast.registry import build
-from weightcast.wire.tensors import ITEM_BYTES, Tensor
 
 VERSION = 1
 PART_SYMBOLS = 1 << 20

@@ -18,8 +18,8 @@ import zstandard
 
 from weightcast.arrays import BLOCK, Bits
 from weightcast.errors import FormatError
-from weightcast.learning.weights import Model
-from weightcast.wire.tensors import Tensor, read_index, write_index
+from weightcast.models.tensors import Tensor, read_index, write_index
+from weightcast.models.weights import Model
 from weightcast.wire.transmission import Transmission
 
 COMPRESSED = ("classes",)

@@ -7,8 +7,8 @@ from typing import Any
 from weightcast.channels import Channel
 from weightcast.coding import SCHEMES, Scheme
 from weightcast.errors import FormatError
-from weightcast.learning.weights import Layout
 from weightcast.ledger import Ledger
+from weightcast.models.weights import Layout
 from weightcast.registry import build, params_of
 from weightcast.wire.header import Header, entries
 

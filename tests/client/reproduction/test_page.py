@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.sweeps import Results
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import PAPER_REMARKS

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
 from weightcast.errors import ParameterError
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast.wire.digest import digest_of
 from weightcast_client.service.bodies import MAX_BYTES, SendBody
 from weightcast_client.service.store import Store

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from weightcast.learning import zoo
+from weightcast.models import zoo
 from weightcast_client.service.bodies import SendBody
 from weightcast_web.command import INTERRUPTED
 

@@ -7,9 +7,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from weightcast.errors import ModelError, ParameterError
-from weightcast.learning import zoo
 from weightcast.learning.equalisation import equalised
 from weightcast.learning.evaluation import load, normalised
+from weightcast.models import zoo
 
 NAME = "resnet18-cifar10"
 MODELS = sorted(zoo.models())

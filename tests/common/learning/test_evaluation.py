@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.unprotected import Unprotected
 from weightcast.errors import ModelError
-from weightcast.learning import architectures, data, zoo
+from weightcast.learning import architectures, data
 from weightcast.learning.evaluation import Evaluator, best_arithmetic, folded, load, normalised
-from weightcast.learning.weights import open_model
+from weightcast.models import zoo
+from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.randomness import Noise
 

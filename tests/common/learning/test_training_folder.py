@@ -11,7 +11,7 @@ from weightcast.learning import architectures, checkpoint
 from weightcast.learning.recipes import RECIPES, SETTINGS
 from weightcast.learning.resnet import ResNet18
 from weightcast.learning.training_folder import Machine, Order, TrainingFolder, described
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 
 ORDER = Order(
     architecture="resnet18-cifar10",

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.pipeline import encode
 from weightcast.randomness import Noise
 from weightcast.wire.side import SideWriter

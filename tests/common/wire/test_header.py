@@ -9,9 +9,9 @@ from weightcast.channels.awgn import AWGN
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.mapping import ClassPlan
 from weightcast.errors import FormatError, ParameterError, UnknownNameError
-from weightcast.learning.weights import Layout
+from weightcast.models.tensors import Tensor
+from weightcast.models.weights import Layout
 from weightcast.wire.header import MAX_HEADER_BYTES, Header, parse_header
-from weightcast.wire.tensors import Tensor
 from weightcast.wire.transmission import announce, check
 
 LAYOUT = Layout(

@@ -10,7 +10,7 @@ from weightcast.arrays import BLOCK
 from weightcast.channels.noiseless import Noiseless
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.errors import FormatError
-from weightcast.learning.weights import open_model
+from weightcast.models.weights import open_model
 from weightcast.pipeline import encode
 from weightcast.wire.side import SideReader, SideWriter
 from weightcast.wire.transmission import Transmission, announce, check
@@ -128,7 +128,7 @@ def test_side_information_that_does_not_fit_the_header_is_refused(
 
 
 def joined(tensors: dict[str, np.ndarray]) -> bytes:
-    from weightcast.wire.tensors import Tensor, write_index
+    from weightcast.models.tensors import Tensor, write_index
 
     kinds = {"uint8": "U8", "int8": "I8", "float32": "F32", "float64": "F64", "int64": "I64"}
     order = sorted(tensors, key=lambda name: (name != "signs", name != "classes", name))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from weightcast.errors import UnknownNameError
-from weightcast.learning import zoo
+from weightcast.models import zoo
 
 
 @pytest.mark.parametrize("name", zoo.models())

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from weightcast.arrays import Weights
 from weightcast.errors import FormatError, ModelError, ParameterError
-from weightcast.wire.tensors import ITEM_BYTES, Tensor, read_index, write_index
+from weightcast.models.tensors import ITEM_BYTES, Tensor, read_index, write_index
 
 WEIGHT_DTYPES = ("F32", "BF16", "F16")
 

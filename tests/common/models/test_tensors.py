@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightcast.errors import FormatError
-from weightcast.wire.tensors import Tensor, read_index, write_index
+from weightcast.models.tensors import Tensor, read_index, write_index
 
 
 def file_of(index: Any, n_bytes: int = 0, length: int | None = None) -> bytes:

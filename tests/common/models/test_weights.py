@@ -10,8 +10,8 @@ from safetensors.numpy import load
 from safetensors.torch import save_file
 
 from weightcast.errors import ModelError, ParameterError, WeightcastError
-from weightcast.learning.weights import Model, chosen_by, open_model, put_together
-from weightcast.wire.tensors import Tensor
+from weightcast.models.tensors import Tensor
+from weightcast.models.weights import Model, chosen_by, open_model, put_together
 
 TENSORS = {
     "b.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),

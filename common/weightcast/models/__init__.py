@@ -1,0 +1,1 @@
+"""Model files: safetensors, taken apart into weights and carried tensors; the shipped models."""

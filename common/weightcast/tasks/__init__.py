@@ -1,0 +1,1 @@
+"""Tasks: what accuracy means for a model."""
