@@ -18,11 +18,10 @@ from hypothesis import settings
 from pydantic import SecretStr
 from safetensors.numpy import save_file
 
-from weightcast.channels import CHANNELS
-from weightcast.coding import SCHEMES
+from weightcast import plugins
 from weightcast.models.weights import open_model
-from weightcast.pipeline import encode
-from weightcast.registry import build
+from weightcast.pipeline import encode, plan_for
+from weightcast.setup import KINDS, Setup
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
@@ -40,6 +39,16 @@ settings.load_profile("weightcast")
 
 N_WEIGHTS = 2_300_000
 """Of the usual test model: three parts, the last one short."""
+
+
+@pytest.fixture(scope="module")
+def plugins_forgotten() -> Iterator[None]:
+    """Schemes, decoders, channels and tasks that a module adds go with it."""
+    before = [dict(kind._things) for kind in KINDS]
+    yield
+    for kind, things in zip(KINDS, before, strict=True):
+        kind._things = things
+    plugins._loaded.clear()
 
 
 class InProcess(httpx.BaseTransport):
@@ -205,27 +214,17 @@ def encode_model(
 ) -> Encoded:
     """Do what a sender does, without sending."""
     params = channel_params or ({"std": 0.3} if channel == "awgn" else {})
-    chosen = build(SCHEMES, scheme, {}, "scheme")
-    with open_model(path) as model, SideWriter(chosen.side_names) as side:
-        plan = chosen.plan(model)
-        header = announce(
-            model=path.name,
-            layout=model.layout,
-            scheme_name=scheme,
-            scheme=chosen,
-            plan=plan,
-            channel_name=channel,
-            channel=build(CHANNELS, channel, params, "channel"),
-            seed=seed,
-            evaluate=False,
-        )
+    setup = Setup.from_spec({"scheme": scheme, "channel": {"name": channel} | params, "seed": seed})
+    with open_model(path) as model, SideWriter(setup.scheme.side_names) as side:
+        plan = plan_for(model, setup, model.layout.weights)
+        header = announce(path.name, model.layout, setup, plan)
         symbols = []
-        for _, _, sent in encode(model, chosen, plan):
+        for _, _, sent in encode(model, setup.scheme, plan):
             side.add(sent.side)
             symbols.append(sent.symbols)
         body = path.with_suffix(f".{os.getpid()}.side")
         with body.open("wb") as file:
-            side.write(file, model)
+            side.write(file, model, plan)
     parts = [part.tobytes() for part in cut_into_parts(symbols)]
     encoded = Encoded(header, parts, body.read_bytes())
     body.unlink()

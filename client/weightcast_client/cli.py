@@ -2,16 +2,24 @@
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL
 from weightcast.coding import DEFAULT_SCHEME, SCHEMES
+from weightcast.decoding import DECODERS, DEFAULT_DECODER
+from weightcast.errors import ParameterError
 from weightcast.models import zoo
+from weightcast.registry import build
+from weightcast.tasks import DEFAULT_TASK, TASKS
+from weightcast_client.convert import convert
 from weightcast_client.equalise import equalise
-from weightcast_client.pairs import pairs
+from weightcast_client.inspect_model import inspect
+from weightcast_client.options import PluginFiles, load_plugins, pairs, show_version, std_of
+from weightcast_client.registries import show_kind
 from weightcast_client.reproduce import reproduce
 from weightcast_client.service.command import serve
 from weightcast_client.settings import Settings
@@ -25,7 +33,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
     """Send the weights of neural networks as analog symbols over a noisy link.
 
     Start with `client send --std 0.1`.
@@ -50,6 +62,13 @@ def send(
     channel_set: Annotated[
         list[str] | None, typer.Option(help="A param of the channel, key=value; repeatable.")
     ] = None,
+    decoder: Annotated[str, typer.Option(help="See `client decoders`.")] = DEFAULT_DECODER,
+    decoder_set: Annotated[
+        list[str] | None, typer.Option(help="A param of the decoder, key=value; repeatable.")
+    ] = None,
+    snr_db: Annotated[
+        float | None, typer.Option(help="Peak SNR 1 / std^2 in dB, in place of --std.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise, 0 .. 2**64 - 1.")] = 0,
     repeat: Annotated[int, typer.Option(min=1, help="Independent noise draws.")] = 1,
     receiver: Annotated[
@@ -61,15 +80,28 @@ def send(
     ] = None,
     include: Annotated[
         list[str] | None,
-        typer.Option(help="Only tensors whose name matches are weights; repeatable."),
+        typer.Option(
+            help="Only tensors that match are weights: a shell pattern such as 'layer4.*', ! in"
+            " front for the opposite; repeatable."
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Tensors whose name matches are carried; repeatable.")
+        list[str] | None, typer.Option(help="Tensors that match are carried; repeatable.")
     ] = None,
-    evaluate: Annotated[bool, typer.Option(help="Report the accuracy on CIFAR-10.")] = True,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="Only the first N test images.")
+    task: Annotated[
+        str | None,
+        typer.Option(help="What accuracy means, see `client tasks`; by default told by the model."),
     ] = None,
+    task_set: Annotated[
+        list[str] | None, typer.Option(help="A param of the task, key=value; repeatable.")
+    ] = None,
+    evaluate: Annotated[bool, typer.Option(help="Report the accuracy of the task.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N test samples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the received model: a .safetensors file or a folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Let --out replace what is there.")] = False,
+    plugin: PluginFiles = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Send a model over the noisy link and report the accuracy that arrives.
@@ -85,26 +117,38 @@ def send(
 
       client send --std 0.1 --model my.safetensors --no-evaluate --json
     """
-    from weightcast_client.order import Wish
+    from weightcast.experiment.examiner import setup_for
+    from weightcast.models.files.saving import check_out, save_received
+    from weightcast.models.weights import chosen_by, open_model
+    from weightcast_client.options import setup_spec
     from weightcast_client.testbed import own_link, own_services
 
+    if out is not None and repeat > 1:
+        raise ParameterError(f"--out keeps the model of one draw, --repeat asks for {repeat}")
+    if out is not None:
+        check_out(out, replace=force)
+    load_plugins(plugin)
     settings = Settings()
-    wish = Wish(
-        model_name=model if model in zoo.models() else Path(model).name,
-        path=zoo.find(model),
-        scheme=scheme,
-        params=pairs(set_),
-        channel=channel,
-        channel_params=pairs(channel_set),
-        std=std,
+    spec = setup_spec(
+        scheme=(scheme, set_),
+        decoder=(decoder, decoder_set),
+        channel=(channel, channel_set),
+        task=(task, task_set) if evaluate else None,
+        std=std_of(std, snr_db),
         seed=seed,
-        evaluate=evaluate,
-        n_images=limit,
-        include=include or [],
-        exclude=exclude or [],
+        n_samples=limit,
     )
     with ExitStack() as stack:
-        order = stack.enter_context(wish.open())
+        opened = stack.enter_context(
+            open_model(
+                zoo.find(model),
+                chosen_by(include or [], exclude or []),
+                name=model if model in zoo.models() else Path(model).resolve().name,
+            )
+        )
+        setup = setup_for(spec, opened, from_text=True)
+        for note in opened.notes:
+            typer.echo(f"warning: {note}", err=True)
         link = link or (settings.link if receiver is None else None)
         if link is None:
             settings = settings.with_token()
@@ -113,7 +157,7 @@ def send(
         elif receiver is not None:
             url = stack.enter_context(own_link(receiver, settings))
         else:
-            url, _ = stack.enter_context(own_services(settings, evaluate=evaluate))
+            url, _ = stack.enter_context(own_services(settings, setup.task))
 
         with without_collection():  # The services start while this process goes on importing.
             from weightcast_client.draws import send_draws
@@ -123,16 +167,28 @@ def send(
 
         screen = stack.enter_context(Screen())
         transport = stack.enter_context(transport_to(url, settings))
-        plans = make_plan(order)
+        plans = make_plan(opened, setup)
         transport.probe(link or receiver)
-        result = send_draws(order, plans, repeat, transport, settings, screen, key=key)
+        result = send_draws(
+            opened,
+            setup,
+            plans,
+            repeat,
+            transport,
+            settings,
+            screen,
+            key=key,
+            keep=partial(save_received, out=out, like=opened, replace=force) if out else None,
+        )
     if as_json:
         print(json.dumps(result))
     else:
         show_result(result)
 
 
+app.command()(convert)
 app.command()(equalise)
+app.command()(inspect)
 app.command()(reproduce)
 app.command()(serve)
 app.command()(sweep)
@@ -141,15 +197,27 @@ app.command()(train)
 
 
 @app.command()
-def schemes() -> None:
+def schemes(plugin: PluginFiles = None) -> None:
     """List the coding schemes and their params."""
-    _show_registry(SCHEMES)
+    show_kind(SCHEMES, plugin)
 
 
 @app.command()
-def channels() -> None:
+def decoders(plugin: PluginFiles = None) -> None:
+    """List the decoders and their params."""
+    show_kind(DECODERS, plugin)
+
+
+@app.command()
+def channels(plugin: PluginFiles = None) -> None:
     """List the channels and their params."""
-    _show_registry(CHANNELS)
+    show_kind(CHANNELS, plugin)
+
+
+@app.command()
+def tasks(plugin: PluginFiles = None) -> None:
+    """List the tasks and their params."""
+    show_kind(TASKS, plugin)
 
 
 @app.command()
@@ -169,30 +237,34 @@ def models() -> None:
 
 
 @app.command()
-def data() -> None:
-    """Fetch CIFAR-10 into the cache, unless it is there, and verify it."""
-    from weightcast.learning.data import fetch
+def data(
+    task: Annotated[str, typer.Argument(help="See `client tasks`.")] = DEFAULT_TASK,
+    task_set: Annotated[
+        list[str] | None, typer.Option(help="A param of the task, key=value; repeatable.")
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option("--from", help="Take the data from this archive.")
+    ] = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Fetch the data of a task into the cache, unless they are there, and verify them.
+
+    Examples:
+
+      client data
+
+      client data mnist
+
+      client data --from cifar-10-binary.tar.gz
+    """
     from weightcast_client.screen import Screen
 
+    load_plugins(plugin)
+    chosen = build(TASKS, {"name": task} | pairs(task_set), from_text=True)
     cache = Settings().cache
     with Screen() as screen:
-        source = fetch(cache, screen.report)
-    typer.echo(f"CIFAR-10 is in {cache} and verified (source: {source})", err=True)
-
-
-def _show_registry(registry: dict[str, Any]) -> None:
-    from dataclasses import MISSING, fields
-
-    from weightcast_client.screen import show_table
-
-    rows = []
-    for name, cls in registry.items():
-        params = [
-            f.name if f.default is MISSING else f"{f.name}={f.default!r}" for f in fields(cls)
-        ]
-        first = (cls.__doc__ or "").partition("\n")[0]
-        rows.append([name, "\n".join(params), first])
-    show_table(["name", "params", "what it does"], rows)
+        source = chosen.fetch(cache, screen.report, archive)
+    typer.echo(f"the data of {task} are in {cache} and verified (source: {source})", err=True)
 
 
 def main() -> None:

@@ -3,12 +3,15 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from weightcast.experiment.examiner import ensure
 from weightcast.intervals import mean_and_interval
-from weightcast.learning import data as cifar10
+from weightcast.models.weights import Model
+from weightcast.setup import Setup
 from weightcast_client.clean import clean_accuracy
-from weightcast_client.order import Order
 from weightcast_client.progress import Progress
 from weightcast_client.send import Plans, send
 from weightcast_client.settings import Settings
@@ -16,7 +19,8 @@ from weightcast_client.transport import Transport
 
 
 def send_draws(
-    order: Order,
+    model: Model,
+    setup: Setup,
     plans: Plans,
     n_draws: int,
     transport: Transport,
@@ -27,11 +31,12 @@ def send_draws(
     done: Iterable[dict[str, Any]] = (),
     opened: Callable[[str], None] = lambda id_: None,
     arrived: Callable[[dict[str, Any]], None] = lambda result: None,
+    keep: Callable[[Path], object] | None = None,
 ) -> dict[str, Any]:
     """Send a model once per draw and return the result, with the keys of `docs/results.md`.
 
     Args:
-        order, plans: what to send.
+        model, setup, plans: what to send, and how; the draws count from that of the setup.
         n_draws: independent draws of the noise.
         transport: to the link.
         settings: of the sender.
@@ -40,30 +45,31 @@ def send_draws(
         done: results of the first draws, if they are known already.
         opened: is told the id of each transmission when it begins.
         arrived: is told the result of each draw.
+        keep: is given the file of each received model, as long as the call lasts.
 
     Raises:
         WeightcastError: the model cannot be sent or evaluated.
     """
-    if order.evaluate:
-        cifar10.ensure(settings.cache, progress.report)
+    ensure(setup, settings.cache, progress.report)
     results = list(done)
     for draw in range(len(results), n_draws):
         result = send(
-            order,
+            model,
+            replace(setup, draw=setup.draw + draw),
             plans,
-            draw,
             transport,
             settings.flights,
             progress,
             key=None if key is None else _key_of(key, draw),
             opened=opened,
+            keep=keep,
         )
         arrived(result)
         results.append(result)
     result = _summary(results)
-    if order.evaluate:
+    if setup.task is not None:
         result["clean_accuracy"] = clean_accuracy(
-            order.model, settings.cache, order.n_images, result["arithmetic"], progress
+            model, setup, settings.cache, result["arithmetic"], progress
         )
     return result
 

@@ -24,7 +24,7 @@ def reproduce(
 
       client reproduce --quick
     """
-    from weightcast.sweeps import Results
+    from weightcast.experiment.results import Results
     from weightcast_client.reproduction.run import all_runs, write_page
     from weightcast_client.runs import fill
     from weightcast_client.screen import Screen

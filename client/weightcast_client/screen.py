@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from weightcast.decoding import DEFAULT_DECODER
+
 
 class Screen:
     """Progress bars by name, on a terminal; a bar appears when it is first reported."""
@@ -64,11 +66,15 @@ def show_result(result: dict[str, Any]) -> None:
     n = result["n_weights"]
     console = Console(highlight=False)
     title = f"{result['model']} by {result['scheme']} over {result['channel']}"
+    if result["decoder"] != DEFAULT_DECODER:
+        title += f", decoded by {result['decoder']}"
     table = Table(title=escape(title), min_width=len(title))
     table.add_column("", style="bold")
     table.add_column("", justify="right")
     std = result["std"]
     table.add_row("noise std", "none" if std is None else f"{std:g}")
+    if result["peak_snr_db"] is not None:
+        table.add_row("peak SNR", f"{result['peak_snr_db']:.2f} dB")
     if result["accuracy"] is not None:
         many = f" ({len(result['accuracies'])} draws)" if "accuracies" in result else ""
         table.add_row(f"accuracy{many}", _accuracy(result))

@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from weightcast.arrays import Symbols, blocks
+from weightcast.arrays import Symbols, Weights, blocks
+from weightcast.channels import Channel
+from weightcast.coding import Sent
 from weightcast.errors import LinkError
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
 from weightcast.models.weights import Model, open_model
-from weightcast.pipeline import encode
+from weightcast.pipeline import encode, plan_for
 from weightcast.registry import params_of
+from weightcast.setup import Setup
+from weightcast.units import average_snr_db, peak_snr_db
 from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce, ledger_of
-from weightcast_client.order import Order
 from weightcast_client.progress import Progress
 from weightcast_client.transport import Transport
 
@@ -39,77 +42,79 @@ class Plans:
     seconds: float
 
 
-def make_plan(order: Order) -> Plans:
+def make_plan(model: Model, setup: Setup) -> Plans:
     """Plan the transmission."""
     began = time.perf_counter()
-    plan = order.scheme.plan(order.model)
+    plan = plan_for(model, setup, model.layout.weights)
     return Plans(plan=plan, seconds=time.perf_counter() - began)
 
 
 def send(
-    order: Order,
+    model: Model,
+    setup: Setup,
     plans: Plans,
-    stream: int,
     transport: Transport,
     flights: int,
     progress: Progress,
     *,
     key: str | None = None,
     opened: Callable[[str], None] = lambda id_: None,
+    keep: Callable[[Path], object] | None = None,
 ) -> dict[str, Any]:
     """Send a model once and return the result, with the keys of the command's JSON.
 
     Args:
-        order, plans: what to send.
-        stream: number of the noise draw.
+        model: to be sent.
+        setup: how, and with which draw of the noise.
+        plans: from `make_plan`.
         transport: to the link.
         flights: parts on their way at once.
         progress: is told how far each phase is.
         key: what was sent under the same key before is gone on with; None: nothing was.
         opened: is told the transmission's id.
+        keep: is given the file of the received model, as long as the call lasts.
 
     Raises:
         LinkError: the other end is not there, refuses or fails.
     """
     began = time.perf_counter()
-    header = announce(
-        model=order.model_name,
-        layout=order.model.layout,
-        scheme_name=order.scheme_name,
-        scheme=order.scheme,
-        plan=plans.plan,
-        channel_name=order.channel_name,
-        channel=order.channel,
-        seed=order.seed,
-        stream=stream,
-        evaluate=order.evaluate,
-        n_images=order.n_images,
-    )
+    header = announce(model.name, model.layout, setup, plans.plan)
     id_, here = _open(header, transport, key)
     opened(id_)
     meter = SymbolMeter()
-    with SideWriter(order.scheme.side_names) as side:
+    with SideWriter(setup.scheme.side_names) as side:
         encoding = _send_parts(
-            order, plans.plan, header, id_, here, transport, flights, progress, side, meter
+            encode(model, setup.scheme, plans.plan),
+            header,
+            id_,
+            here,
+            transport,
+            flights,
+            progress,
+            side,
+            meter,
         )
         with tempfile.TemporaryFile() as file:
-            lengths = side.write(file, order.model)
+            lengths = side.write(file, model, plans.plan)
             side_bytes = file.seek(0, os.SEEK_END)
             if not here.side:
                 transport.put_side(id_, file)
     transport.complete(id_)
     sent = time.perf_counter()
-    report, error = _follow(order.model, id_, transport, progress)
-    ledger = ledger_of(header, lengths, side_bytes, order.channel.capacity())
+    report, error = _follow(model, id_, transport, progress, keep)
+    ledger = ledger_of(header, lengths, side_bytes, setup.channel.capacity())
     return {
         "transmission": id_,
-        "model": order.model_name,
-        "scheme": order.scheme_name,
-        "params": params_of(order.scheme),
-        "channel": order.channel_name,
-        "std": getattr(order.channel, "std", None),
-        "seed": order.seed,
+        "model": model.name,
+        "scheme": setup.scheme.name,
+        "params": params_of(setup.scheme),
+        "decoder": setup.decoder.name,
+        "channel": setup.channel.name,
+        "std": getattr(setup.channel, "std", None),
+        "seed": setup.seed,
+        "setup": setup.spec(),
         **figures(ledger, meter, error),
+        **snr_of(setup.channel, meter.average_power),
         "weights_digest": report["weights_digest"],
         "accuracy": report.get("accuracy"),
         "correct": report.get("correct"),
@@ -123,6 +128,15 @@ def send(
             "evaluate": report["seconds"].get("evaluate", 0.0),
             "total": plans.seconds + time.perf_counter() - began,
         },
+    }
+
+
+def snr_of(channel: Channel, average_power: float) -> dict[str, float | None]:
+    """Return peak and average SNR in dB; None where the channel has no noise of one std."""
+    std = getattr(channel, "std", 0.0)
+    return {
+        "peak_snr_db": peak_snr_db(std) if std else None,
+        "average_snr_db": average_snr_db(std, average_power) if std and average_power else None,
     }
 
 
@@ -151,8 +165,7 @@ def _open(header: Header, transport: Transport, key: str | None) -> tuple[str, _
 
 
 def _send_parts(
-    order: Order,
-    plan: Any,
+    encoded: Iterator[tuple[int, Weights, Sent]],
     header: Header,
     id_: str,
     here: _Here,
@@ -165,7 +178,7 @@ def _send_parts(
     """Encode, send the parts as they are ready; return the seconds spent waiting for symbols."""
 
     def symbols() -> Iterator[Symbols]:
-        for at, block, sent in encode(order.model, order.scheme, plan):
+        for at, block, sent in encoded:
             side.add(sent.side)
             meter.add(sent.symbols)
             progress.report("encode", at + len(block), header.n_weights)
@@ -211,43 +224,49 @@ def _send_parts(
 
 
 def _follow(
-    model: Model, id_: str, transport: Transport, progress: Progress
+    model: Model,
+    id_: str,
+    transport: Transport,
+    progress: Progress,
+    keep: Callable[[Path], object] | None,
 ) -> tuple[dict[str, Any], ErrorMeter]:
     """Show what the receiver does; return its report and the error of the model it has."""
     compared: tuple[ErrorMeter, str] | None = None
-    for now in transport.events(id_):
-        if now["state"] in ("evaluating", "done"):
-            # As soon as it is decoded: the receiver evaluates meanwhile.
-            compared = compared or _compare(model, id_, transport)
-            progress.report("decode", model.layout.n_weights, model.layout.n_weights)
-        work = now["progress"]
-        if work is not None:
-            name = {"decoding": "decode", "evaluating": "evaluate"}[work["phase"]]
-            progress.report(name, work["done"], work["total"])
-        if now["state"] == "done" and compared is not None:
-            report: dict[str, Any] = now["report"]
-            if "n_images" in report:
-                progress.report("evaluate", report["n_images"], report["n_images"])
-            error, digest = compared
-            if digest != report["weights_digest"]:
-                raise LinkError("the received model is not the one the receiver reports on")
-            return report, error
-        if now["state"] in ("failed", "expired"):
-            why = (now["error"] or {}).get("detail", "no reason given")
-            raise LinkError(f"the receiver gave up ({now['state']}): {why}")
+    with tempfile.TemporaryFile() as file:  # It has no name, so it goes when this process does.
+        received = Path(f"/dev/fd/{file.fileno()}")
+        for now in transport.events(id_):
+            if now["state"] in ("evaluating", "done"):
+                # As soon as it is decoded: the receiver evaluates meanwhile.
+                compared = compared or _compare(model, id_, transport, received)
+                progress.report("decode", model.layout.n_weights, model.layout.n_weights)
+            work = now["progress"]
+            if work is not None:
+                name = {"decoding": "decode", "evaluating": "evaluate"}[work["phase"]]
+                progress.report(name, work["done"], work["total"])
+            if now["state"] == "done" and compared is not None:
+                report: dict[str, Any] = now["report"]
+                if "n_images" in report:
+                    progress.report("evaluate", report["n_images"], report["n_images"])
+                error, digest = compared
+                if digest != report["weights_digest"]:
+                    raise LinkError("the received model is not the one the receiver reports on")
+                if keep is not None:
+                    keep(received)
+                return report, error
+            if now["state"] in ("failed", "expired"):
+                why = (now["error"] or {}).get("detail", "no reason given")
+                raise LinkError(f"the receiver gave up ({now['state']}): {why}")
     raise LinkError("the receiver forgot the transmission")
 
 
-def _compare(model: Model, id_: str, transport: Transport) -> tuple[ErrorMeter, str]:
-    """Fetch the received model; return its error and the SHA-256 of its weights."""
+def _compare(model: Model, id_: str, transport: Transport, path: Path) -> tuple[ErrorMeter, str]:
+    """Fetch the received model to a file; return its error and the SHA-256 of its weights."""
     names = {tensor.name for tensor in model.layout.weights}
     meter = ErrorMeter()
-    with tempfile.TemporaryFile() as file:  # It has no name, so it goes when this process does.
-        path = Path(f"/dev/fd/{file.fileno()}")
-        transport.save_model(id_, path)
-        with open_model(path, lambda tensor: tensor.name in names) as received:
-            found = hashlib.sha256()
-            for (_, ours), (_, theirs) in zip(blocks(model), blocks(received), strict=True):
-                found.update(theirs.data)
-                meter.add(ours, theirs)
+    transport.save_model(id_, path)
+    with open_model(path, lambda tensor: tensor.name in names) as received:
+        found = hashlib.sha256()
+        for (_, ours), (_, theirs) in zip(blocks(model), blocks(received), strict=True):
+            found.update(theirs.data)
+            meter.add(ours, theirs)
     return meter, found.hexdigest()

@@ -55,6 +55,7 @@ class Settings(ServiceSettings):
     def environment(self) -> dict[str, str]:
         """Return an environment in which a process of ours finds these settings."""
         values = self.model_dump(mode="json", exclude_none=True)
+        values["plugins"] = ",".join(values["plugins"])
         if self.token is not None:
             values["token"] = self.token.get_secret_value()
         return os.environ | {f"WEIGHTCAST_CLIENT_{n.upper()}": str(v) for n, v in values.items()}

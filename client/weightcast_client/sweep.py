@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from weightcast_client.options import PluginFiles, load_plugins
+
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep as TOML; see docs/sweeps.md.")],
@@ -17,6 +19,7 @@ def sweep(
     over_http: Annotated[
         bool, typer.Option(help="Through a receiver and a link of its own, one run at a time.")
     ] = False,
+    plugin: PluginFiles = None,
 ) -> None:
     """Do all runs of a sweep that are not in its results yet; one line of JSON each.
 
@@ -26,12 +29,13 @@ def sweep(
 
       client sweep experiments/quick.toml --processes 2
     """
-    from weightcast.models import zoo
-    from weightcast.sweeps import Results, read_sweep
+    from weightcast.experiment.results import Results
+    from weightcast.experiment.sweeps import read_sweep
     from weightcast_client.runs import fill
     from weightcast_client.screen import Screen
 
-    runs = read_sweep(file).runs(zoo.digest)
+    load_plugins(plugin)
+    runs = read_sweep(file).runs()
     found = Results(results or file.with_suffix(".jsonl"))
     with Screen() as screen:
         fill(found, runs, screen, processes=processes, over_http=over_http)

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from weightcast import plugins
+from weightcast.tasks import Task
+from weightcast.tasks.cifar10 import Cifar10
 from weightcast_client.settings import Settings
 from weightcast_web.sockets import bind, url_of
 
 
 @contextmanager
-def own_services(settings: Settings, *, evaluate: bool) -> Iterator[tuple[str, str]]:
+def own_services(settings: Settings, task: Task | None) -> Iterator[tuple[str, str]]:
     """Start both services and yield (URL of the link, URL of the receiver); then stop them.
 
     They are still starting when the block begins: calls wait until they listen. They end when their
@@ -25,7 +28,7 @@ def own_services(settings: Settings, *, evaluate: bool) -> Iterator[tuple[str, s
 
     Args:
         settings: with the token that both demand, and the folder of data sets.
-        evaluate: whether the receiver prepares to evaluate.
+        task: what the receiver will evaluate; it prepares for the default one.
     """
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="weightcast-"))
@@ -36,7 +39,7 @@ def own_services(settings: Settings, *, evaluate: bool) -> Iterator[tuple[str, s
                 "run",
                 f"--data={folder}",
                 f"--cache={settings.cache}",
-                "--evaluate" if evaluate else "--no-evaluate",
+                "--evaluate" if isinstance(task, Cifar10) else "--no-evaluate",
                 "--forget",
                 settings=settings,
             )
@@ -70,8 +73,9 @@ def _service(module: str, *arguments: str, settings: Settings) -> Iterator[str]:
     """Start a service on a free port and yield its URL; kill it and its children at the end."""
     with bind("127.0.0.1", 0) as listener:
         fd, url = listener.fileno(), url_of(listener)
+        files = [f"--plugin={path}" for path in plugins.loaded()]
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments, f"--attached={fd}"],
+            [sys.executable, "-m", module, *arguments, *files, f"--attached={fd}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[fd],

@@ -9,7 +9,7 @@ import typer
 
 from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 from weightcast.registry import lookup
-from weightcast_client.pairs import pairs
+from weightcast_client.options import pairs
 from weightcast_client.provenance import program
 from weightcast_client.settings import Settings
 

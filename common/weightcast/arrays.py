@@ -1,7 +1,7 @@
 """The two array types that cross module borders."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +19,47 @@ Bits = npt.NDArray[np.uint8]
 
 
 def as_weights(values: npt.NDArray[Any]) -> Weights:
-    """Return ``values`` as a flat, contiguous float32 array without copying where possible."""
-    return np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
+    """Return floats of any width and byte order as a flat float32 array, copied where needed.
+
+    Raises:
+        WeightsError: other numbers than floats, or one that float32 cannot hold.
+    """
+    if values.dtype.kind != "f":
+        raise WeightsError(f"weights must be floats, got an array of {values.dtype}")
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
+    if values.dtype.itemsize > 4:
+        refuse_non_finite(found)
+    return found
 
 
-def refuse_non_finite(weights: Weights, at: int = 0) -> None:
+@runtime_checkable
+class Placing(Protocol):
+    """Weights that know which tensor each of them is in, as a model does."""
+
+    def place(self, index: int) -> tuple[str, tuple[int, ...]]:
+        """Return the name of the tensor of a weight, and the weight's index within it."""
+        ...
+
+
+def refuse_non_finite(weights: Weights, at: int = 0, source: object = None) -> None:
     """Raise a `WeightsError` that names the first weight which is nan or infinite.
 
     Args:
         weights: shape (n,).
         at: index of ``weights[0]`` in the model, for the message.
+        source: where they are from; one that is `Placing` names the tensor.
     """
     finite = np.isfinite(weights)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise WeightsError(f"weight {at + first} is {weights[first]}; weights must be finite")
+    if finite.all():
+        return
+    first = int(np.argmin(finite))
+    where = f"weight {at + first}"
+    if isinstance(source, Placing):
+        name, index = source.place(at + first)
+        short = name if len(name) <= 80 else f"{name[:79]}…"
+        where = f"tensor {short!r} at {list(index)}"
+    raise WeightsError(f"{where} is {weights[first]}; weights must be finite")
 
 
 class WeightSource(Protocol):

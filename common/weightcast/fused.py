@@ -95,12 +95,12 @@ def _normal_pair(first, second):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def add_noise_into(out, symbols, at, std, seed, stream):  # type: ignore[no-untyped-def]
+def add_noise_into(out, symbols, at, std, seed, draw):  # type: ignore[no-untyped-def]
     """Write ``symbols + std * noise`` to ``out``; see `weightcast.randomness` for the formulas."""
     n = len(symbols)
     scale = f(std)
     k0_first, k1_first = np.uint64(seed) & np.uint64(0xFFFFFFFF), np.uint64(seed) >> np.uint64(32)
-    s0, s1 = np.uint64(stream) & np.uint64(0xFFFFFFFF), np.uint64(stream) >> np.uint64(32)
+    s0, s1 = np.uint64(draw) & np.uint64(0xFFFFFFFF), np.uint64(draw) >> np.uint64(32)
     words = np.empty((4, _GROUPS), np.uint32)
     noise = np.empty(4 * _GROUPS, np.float32)
     w0, w1, w2, w3 = words[0], words[1], words[2], words[3]

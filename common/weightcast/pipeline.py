@@ -11,16 +11,16 @@ The services do these same steps with HTTP in between and arrive at the same wei
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 
-from weightcast.arrays import Weights, WeightSource, blocks
-from weightcast.channels import Channel
-from weightcast.coding import Scheme, Sent
-from weightcast.randomness import Noise
+from weightcast.arrays import Bits, Symbols, Weights, WeightSource, as_weights, blocks
+from weightcast.coding import Arrived, Scheme, Sent
+from weightcast.models.tensors import Tensor
+from weightcast.setup import Setup
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -28,26 +28,31 @@ B = TypeVar("B")
 
 def transmit(
     weights: WeightSource,
-    scheme: Scheme[Any],
-    channel: Channel,
-    noise: Noise,
+    setup: Setup,
+    tensors: Sequence[Tensor] | None = None,
     plan: Any = None,
     watch: Callable[[Sent], None] = lambda sent: None,
 ) -> Weights:
     """Send weights over a channel and return what arrives, shape (n_weights,).
 
     Args:
-        weights, scheme, channel, noise: the experiment.
+        weights: to be sent; an array may hold floats of any width, shape (n_weights,).
+        setup: of the run.
+        tensors: that the weights belong to, in order; None: one tensor of all of them.
         plan: of the scheme for these weights; None makes it.
         watch: called with each encoded block, in order.
 
     >>> from weightcast.channels.awgn import AWGN
     >>> from weightcast.coding.unprotected import Unprotected
     >>> w = np.linspace(-1, 1, 5, dtype=np.float32)
-    >>> transmit(w, Unprotected(), AWGN(std=0.0), Noise(seed=1)).tolist()
+    >>> transmit(w, Setup(scheme=Unprotected(), channel=AWGN(std=0.0), seed=1)).tolist()
     [-1.0, -0.5, 0.0, 0.5, 1.0]
     """
-    plan = plan or scheme.plan(weights)
+    if isinstance(weights, np.ndarray):
+        weights = as_weights(weights)
+    if plan is None:
+        plan = plan_for(weights, setup, tensors)
+    scheme, channel, noise = setup.scheme, setup.channel, setup.noise
 
     def with_symbol_index() -> Iterator[tuple[int, int, Sent, int]]:
         at_symbol = 0
@@ -59,12 +64,20 @@ def transmit(
     def arrive(piece: tuple[int, int, Sent, int]) -> tuple[int, Weights]:
         at, n, sent, at_symbol = piece
         symbols = channel.transmit(sent.symbols, at_symbol, noise)
-        return at, scheme.decode(plan, symbols, n, sent.side)
+        return at, decode_block(setup, plan, at, n, symbols, at_symbol, sent.side)
 
     received = np.empty(len(weights), np.float32)
     for at, block in in_threads(arrive, with_symbol_index()):
         received[at : at + len(block)] = block
     return received
+
+
+def plan_for(weights: WeightSource, setup: Setup, tensors: Sequence[Tensor] | None = None) -> Any:
+    """Return the plan of a setup's scheme; arguments as for `transmit`."""
+    if isinstance(weights, np.ndarray):
+        weights = as_weights(weights)
+    tensors = tensors or (Tensor("weights", "F32", (len(weights),)),)
+    return setup.scheme.plan(weights, tensors, setup.channel)
 
 
 def encode(
@@ -74,9 +87,35 @@ def encode(
 
     def one(piece: tuple[int, Weights]) -> tuple[int, Weights, Sent]:
         at, block = piece
-        return at, block, scheme.encode(plan, block, at)
+        return at, block, scheme.encode(plan, at, block)
 
     return in_threads(one, blocks(weights))
+
+
+def decode_block(
+    setup: Setup,
+    plan: Any,
+    at: int,
+    n: int,
+    symbols: Symbols,
+    at_symbol: int,
+    side: dict[str, Bits],
+) -> Weights:
+    """Return the weights ``at .. at + n - 1`` from what arrived of their symbols.
+
+    Args:
+        setup: of the run.
+        plan: of the scheme.
+        at: index of the first weight.
+        n: weights in the block.
+        symbols: what arrived, shape (n_symbols,).
+        at_symbol: index of the first symbol in the transmission.
+        side: side bits of the block.
+    """
+    state = None
+    if setup.decoder.uses_state:
+        state = setup.channel.state(at_symbol, len(symbols), setup.noise)
+    return setup.scheme.decode(plan, at, n, Arrived(symbols, state), side, setup.decoder)
 
 
 def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:

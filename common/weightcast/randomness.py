@@ -1,7 +1,7 @@
-r"""Counter-based Gaussian noise: the noise on symbol k is a pure function of (seed, stream, k).
+r"""Counter-based Gaussian noise: the noise on symbol k is a pure function of (seed, draw, k).
 
 Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) is keyed by
-the 64-bit seed; its counter is (k // 4, stream), 64 bits each. Its four words :math:`w_0..w_3`
+the 64-bit seed; its counter is (k // 4, draw), 64 bits each. Its four words :math:`w_0..w_3`
 become the noise of symbols 4j .. 4j + 3 by Box and Muller (Ann. Math. Stat. 29, 1958), a pair of
 words each: :math:`r = \sqrt{-2 \ln u}`, :math:`u = (w_0 + 1/2)/2^{32}`, :math:`\phi = 2 \pi w_1 /
 2^{32}`, noise :math:`r \cos \phi, r \sin \phi`. So :math:`|n| \le \sqrt{2 \ln 2^{33}} = 6.76`.
@@ -12,6 +12,7 @@ order, process and CPU type do not change a bit. Two implementations give the sa
 one (`weightcast.fused`, numba) and a plain one in numpy, used where numba is not installed.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,20 +30,32 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """One stream of unit-variance noise.
+    """One draw of unit-variance noise.
 
     Args:
         seed: 0 .. 2**64 - 1, chosen for the experiment.
-        stream: 0 .. 2**64 - 1, the number of the draw; streams are independent.
+        draw: 0 .. 2**64 - 1, the number of the repetition; draws are independent.
     """
 
     seed: int
-    stream: int = 0
+    draw: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in (("seed", self.seed), ("stream", self.stream)):
+        for name, value in (("seed", self.seed), ("draw", self.draw)):
             if not 0 <= value < 2**64:
                 raise ParameterError(f"{name} must be in 0 .. 2**64 - 1, got {value}")
+
+    def branch(self, name: str) -> "Noise":
+        """Return noise that is independent of this one and of every branch with another name.
+
+        Each stage of a channel draws from a branch of its own, so that no number is used twice. The
+        seed of a branch is the first 64 bits of the SHA-256 of "seed/name".
+
+        >>> Noise(seed=7).branch("fading").seed == Noise(seed=7).branch("noise").seed
+        False
+        """
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return Noise(seed=int.from_bytes(digest[:8], "little"), draw=self.draw)
 
     def normal(self, at: int, n: int) -> Symbols:
         """Return the standard normal noise of symbols ``at .. at + n - 1``, shape (n,).
@@ -55,7 +68,7 @@ class Noise:
     def add(self, symbols: Symbols, at: int, std: float) -> Symbols:
         """Return ``symbols + std * noise``, computed in float32; shape (n,) in and out."""
         out = np.empty(len(symbols), np.float32)
-        best_form()(out, symbols, at, float(std), np.uint64(self.seed), np.uint64(self.stream))
+        best_form()(out, symbols, at, float(std), np.uint64(self.seed), np.uint64(self.draw))
         return out
 
 
@@ -75,24 +88,24 @@ def best_form() -> Callable[..., None]:
 
 
 def add_noise_plainly_into(
-    out: Symbols, symbols: Symbols, at: int, std: float, seed: int, stream: int
+    out: Symbols, symbols: Symbols, at: int, std: float, seed: int, draw: int
 ) -> None:
     """Write ``symbols + std * noise`` to ``out`` with numpy alone, in chunks."""
     for start in range(0, len(symbols), _CHUNK):
         stop = min(start + _CHUNK, len(symbols))
         first = (at + start) // 4
-        words = _philox(first, (at + stop + 3) // 4 - first, int(seed), int(stream))
+        words = _philox(first, (at + stop + 3) // 4 - first, int(seed), int(draw))
         skip = at + start - 4 * first
         noise = _box_muller(words).reshape(-1)[skip : skip + stop - start]
         out[start:stop] = symbols[start:stop] + np.float32(std) * noise
 
 
-def _philox(first: int, n: int, seed: int, stream: int) -> npt.NDArray[np.uint32]:
+def _philox(first: int, n: int, seed: int, draw: int) -> npt.NDArray[np.uint32]:
     """Return the words of counters ``first .. first + n - 1``, shape (4, n)."""
     counter = np.arange(first, first + n, dtype=np.uint64)
     c0, c1 = counter & _WORD, counter >> _SHIFT
-    c2 = np.full(n, stream & 0xFFFFFFFF, np.uint64)
-    c3 = np.full(n, stream >> 32, np.uint64)
+    c2 = np.full(n, draw & 0xFFFFFFFF, np.uint64)
+    c3 = np.full(n, draw >> 32, np.uint64)
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)

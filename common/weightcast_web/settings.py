@@ -1,10 +1,15 @@
 """Settings that every service has; each service adds its own."""
 
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import NonNegativeFloat, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode
 
+from weightcast.errors import ParameterError
+from weightcast.plugins import load
+from weightcast.registry import Kind
 from weightcast_web.limits import Limits
 
 
@@ -17,6 +22,8 @@ class ServiceSettings(Limits, BaseSettings):
         production: refuse to start without a token that nobody can guess.
         log_format: one line per event, for people (`text`) or for programs (`json`).
         log_level: events below it are not logged.
+        plugins: Python files with schemes, decoders, channels or tasks, separated by commas.
+        plugins_in_production: take plug-ins, installed ones too, in production.
         grace_s: how long calls that are in flight at a signal to stop may take.
     """
 
@@ -26,4 +33,27 @@ class ServiceSettings(Limits, BaseSettings):
     production: bool = False
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    plugins: Annotated[tuple[Path, ...], NoDecode] = ()
+    plugins_in_production: bool = False
     grace_s: NonNegativeFloat = 5.0
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [text for text in value.split(",") if text] if isinstance(value, str) else value
+
+    def load_plugins(self, kinds: Sequence[Kind[Any]]) -> None:
+        """Load the plug-ins of these settings, as far as production allows.
+
+        Args:
+            kinds: that the service uses.
+
+        Raises:
+            ParameterError: production has plug-ins and `plugins_in_production` does not say so.
+        """
+        if self.production and not self.plugins_in_production:
+            Kind.takes_installed = False
+            if self.plugins:
+                raise ParameterError("production takes plug-ins only with plugins_in_production")
+        for file in self.plugins:
+            load(file, kinds)

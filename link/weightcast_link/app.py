@@ -16,7 +16,7 @@ from starlette.types import Send
 
 from weightcast.channels import Channel
 from weightcast.errors import LinkError
-from weightcast.randomness import best_form
+from weightcast.randomness import Noise, best_form
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import Header, parse_header
 from weightcast.wire.symbols import STAMP
@@ -50,7 +50,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         settings: where the receiver is, and limits.
         transport: how to reach the receiver; None is the network.
     """
-    known: OrderedDict[str, tuple[Header, Channel]] = OrderedDict()
+    known: OrderedDict[str, tuple[Header, Channel, Noise]] = OrderedDict()
     registry = metrics.new_registry()
     journal = Journal(registry)
     flights = metrics.Flights(settings.max_flights, registry)
@@ -114,8 +114,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         except httpx.InvalidURL:
             raise Refusal(404, "not-found", "no such resource") from None
 
-    async def header_of(transmission: str) -> tuple[Header, Channel]:
-        """Return header and channel of a transmission, from the receiver the first time."""
+    async def header_of(transmission: str) -> tuple[Header, Channel, Noise]:
+        """Return header, channel and noise of a transmission, asked for the first time."""
         if transmission not in known:
             answer = await ask(request_to("GET", f"/transmissions/{transmission}/header"))
             text = await _whole(answer, journal)
@@ -126,7 +126,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
             if answer.status_code != 200:
                 raise LinkError(f"the receiver gives no header, it answers {answer.status_code}")
             header = parse_header(text, settings.max_header_bytes)
-            known[transmission] = header, header.build_channel()
+            known[transmission] = header, *header.crossing()
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)
         known.move_to_end(transmission)
@@ -138,14 +138,14 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
             raise Refusal(409, "noised-already", "this part has been through a channel already")
         if not re.fullmatch("[0-9a-f]{32}", transmission):
             raise Refusal(404, "no-transmission", "no such transmission")
-        header, channel = await header_of(transmission)
+        header, channel, noise = await header_of(transmission)
         n_bytes = header.part_bytes(n)
         async with spooled(request, n_bytes, settings) as file, flights:
 
             def cross() -> tuple[memoryview, str]:
                 raw = read_part(file, n, n_bytes)
                 with journal.noise_s.time():
-                    cross_into(raw, n, header, channel)
+                    cross_into(raw, n, channel, noise)
                 return raw, digest_of(raw)
 
             raw, digest = await asyncio.get_running_loop().run_in_executor(threads, cross)
@@ -157,7 +157,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                     "content-length": str(n_bytes),
                     "content-digest": digest,
                     "content-type": "application/octet-stream",
-                    STAMP: header.channel,
+                    STAMP: channel.name,
                 },
             )
             answer = await ask(passed)

@@ -1,6 +1,7 @@
 """The command `weightcast-link`."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,10 @@ def run(
     receiver: Annotated[str | None, typer.Option(help="URL of the receiver.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Python file with things of one's own; repeatable."),
+    ] = None,
     attached: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the noisy link: pass everything on to the receiver, add the channel's noise to symbols.
@@ -30,14 +35,16 @@ def run(
     if attached is not None:
         os.nice(GIVES_WAY)
     with without_collection():
+        from weightcast.channels import CHANNELS
         from weightcast_link.app import create_app
         from weightcast_web import logs
         from weightcast_web.run import serve
         from weightcast_web.sockets import listen
 
-    given = {"receiver": receiver, "host": host, "port": port}
+    given = {"receiver": receiver, "host": host, "port": port, "plugins": plugin or None}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     logs.begin("link", settings, attached=attached is not None)
+    settings.load_plugins((CHANNELS,))
     listener = listen(settings, attached)
     serve(create_app(settings), listener, settings, attached=attached is not None)
 

@@ -8,7 +8,8 @@ import numpy as np
 from weightcast.arrays import BLOCK
 from weightcast.channels import Channel
 from weightcast.errors import FormatError
-from weightcast.wire.header import PART_SYMBOLS, SYMBOL_BYTES, Header
+from weightcast.randomness import Noise
+from weightcast.wire.header import PART_SYMBOLS, SYMBOL_BYTES
 from weightcast.wire.symbols import parse_symbols
 
 _PIECE = SYMBOL_BYTES * BLOCK
@@ -30,14 +31,14 @@ def read_part(file: BufferedRandom, n: int, n_bytes: int) -> memoryview:
     return raw
 
 
-def cross_into(raw: memoryview, n: int, header: Header, channel: Channel) -> None:
+def cross_into(raw: memoryview, n: int, channel: Channel, noise: Noise) -> None:
     """Turn the symbols of part ``n`` into what the channel makes of them, block by block.
 
     Args:
         raw: little-endian float32 symbols; the result takes their place.
         n: number of the part.
-        header: of its transmission, with the noise.
         channel: what they go through.
+        noise: of its transmission.
 
     Raises:
         FormatError: a symbol is not in [-1, 1].
@@ -45,5 +46,5 @@ def cross_into(raw: memoryview, n: int, header: Header, channel: Channel) -> Non
     for start in range(0, len(raw), _PIECE):
         block = raw[start : start + _PIECE]
         at = n * PART_SYMBOLS + start // SYMBOL_BYTES
-        arrived = channel.transmit(parse_symbols(block, at=at, limited=True), at, header.noise)
+        arrived = channel.transmit(parse_symbols(block, at=at, limited=True), at, noise)
         block[:] = arrived.astype("<f4", copy=False).view(np.uint8).data

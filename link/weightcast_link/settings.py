@@ -22,5 +22,5 @@ class Settings(ServiceSettings):
     port: int = 8801
     connect_timeout_s: float = 5.0
     answer_timeout_s: float = 60.0
-    max_header_bytes: int = 1 << 16
+    max_header_bytes: int = 1 << 24
     max_flights: int = 8

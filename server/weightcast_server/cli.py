@@ -21,11 +21,15 @@ def root() -> None:
 @app.command()
 def run(
     data: Annotated[Path | None, typer.Option(help="Folder of parts and results.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder with the CIFAR-10 test set.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of data sets.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     evaluate: Annotated[
-        bool | None, typer.Option(help="Load the test set and the evaluator at start.")
+        bool | None, typer.Option(help="Load CIFAR-10's test set at start.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Python file with things of one's own; repeatable."),
     ] = None,
     attached: Annotated[int | None, typer.Option(hidden=True)] = None,
     forget: Annotated[bool, typer.Option(hidden=True)] = False,
@@ -35,15 +39,24 @@ def run(
     Options that are not given come from the environment: WEIGHTCAST_SERVER_DATA,
     WEIGHTCAST_SERVER_PORT and so on.
     """
+    from weightcast.setup import KINDS
     from weightcast_server.worker_process import hire
     from weightcast_web import logs
     from weightcast_web.lock import take
     from weightcast_web.sockets import listen
 
-    given = {"data": data, "cache": cache, "host": host, "port": port, "evaluate": evaluate}
+    given = {
+        "data": data,
+        "cache": cache,
+        "host": host,
+        "port": port,
+        "evaluate": evaluate,
+        "plugins": plugin or None,
+    }
     given |= {"database": ""} if forget else {}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     logs.begin("receiver", settings, attached=attached is not None)
+    settings.load_plugins(KINDS)
     listener = listen(settings, attached)
     lock = take(settings.data, "receiver", shared=bool(settings.database.get_secret_value()))
     try:

@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
-from weightcast.arrays import Bits, Symbols, Weights
+from weightcast.arrays import Symbols, Weights
 from weightcast.models.weights import put_together
-from weightcast.pipeline import in_threads
+from weightcast.pipeline import decode_block, in_threads
 from weightcast.wire.header import Header
-from weightcast.wire.side import SideReader
+from weightcast.wire.side import Block, SideReader
 from weightcast.wire.transmission import check
 from weightcast_server.files import Folder, Taker, new_file
 
@@ -36,11 +36,12 @@ def decode(
     try:
         symbols = Taker(folder.symbols(parts))
         digest = hashlib.sha256()
-        pieces = ((n, bits, symbols.take(count)) for n, bits, count in side.blocks())
+        pieces = ((block, symbols.take(block.n_symbols)) for block in side.blocks())
 
-        def one(piece: tuple[int, dict[str, Bits], Symbols]) -> Weights:
-            n, bits, received = piece
-            return transmission.scheme.decode(transmission.plan, received, n, bits)
+        def one(piece: tuple[Block, Symbols]) -> Weights:
+            (at, n, bits, at_symbol, _), arrived = piece
+            setup, plan = transmission.setup, side.plan
+            return decode_block(setup, plan, at, n, arrived, at_symbol, bits)
 
         def weights() -> Iterator[Weights]:
             done = 0

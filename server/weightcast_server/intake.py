@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from weightcast.errors import FormatError
-from weightcast.learning.architectures import architecture_of
 from weightcast.wire.header import PART_SYMBOLS, parse_header
 from weightcast.wire.side import SideReader
 from weightcast.wire.symbols import parse_symbols
@@ -79,13 +78,13 @@ class Intake:
         if header.n_symbols > limits.max_symbols:
             detail = f"{header.n_symbols} symbols, at most {limits.max_symbols} allowed"
             raise Refusal(413, "too-long", detail)
+        if limits.production and getattr(transmission.setup.task, "folder", None) is not None:
+            raise Refusal(403, "folder", "production reads no folder that a caller names")
         needed = 4 * header.n_symbols + 4 * header.n_weights + header.n_weights // 4
-        needed += 2 * transmission.layout.carried_bytes
+        needed += 2 * transmission.layout.carried_bytes + array_bytes(transmission)
         if shutil.disk_usage(limits.data).free < needed + limits.spare_bytes:
             detail = f"there is no room for the {needed} bytes this would take"
             raise Refusal(507, "disk-full", detail)
-        if header.evaluate:
-            architecture_of(transmission.layout)
         return needed
 
     def check_stamp(self, row: Row, n: int, stamp: str | None) -> None:
@@ -97,8 +96,8 @@ class Intake:
             stamp: what the field `STAMP` of its request says.
         """
         transmission = self.transmission(row)
-        channel = transmission.header.channel
-        if stamp != channel and not (stamp is None and transmission.channel.is_clean):
+        channel = transmission.setup.channel.name
+        if stamp != channel and not (stamp is None and transmission.setup.channel.is_clean):
             went = f"part {n} went through {stamp or 'no channel'}"
             raise Refusal(409, "channel", f"{went}, the header says {channel}")
 
@@ -130,6 +129,7 @@ class Intake:
         """Return a cap on the side information and carried tensors of a transmission."""
         transmission = self.transmission(row)
         planes = transmission.header.n_weights // 4 + transmission.layout.carried_bytes
+        planes += array_bytes(transmission)
         return min(planes + INDEX_BYTES, self._settings.max_side_bytes)
 
     def keep_side(self, row: Row, file: BinaryIO, digest: str) -> bool:
@@ -189,3 +189,8 @@ class Intake:
 
 def _checked(text: str) -> Transmission:
     return check(parse_header(text.encode(), len(text) * 4))
+
+
+def array_bytes(transmission: Transmission) -> int:
+    """Return the bytes of the arrays of a transmission's plan."""
+    return sum(array.n_bytes for array in transmission.header.plan_arrays)

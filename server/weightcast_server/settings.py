@@ -39,7 +39,7 @@ class Settings(ServiceSettings):
     cache: Path = Path.home() / ".cache" / "weightcast"
     port: int = 8802
     evaluate: bool = True
-    max_header_bytes: int = 1 << 16
+    max_header_bytes: int = 1 << 24
     max_side_bytes: int = 1 << 32
     max_symbols: int = 1 << 34
     max_open: int = 256

@@ -11,12 +11,18 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from weightcast import plugins
+from weightcast.channels.noiseless import Noiseless
 from weightcast.errors import DataError, FormatError, WeightcastError
-from weightcast.wire.header import Header, parse_header
-from weightcast.wire.transmission import check
+from weightcast.experiment.examiner import Examiner, figures_of
+from weightcast.setup import KINDS, Setup
+from weightcast.tasks.cifar10 import Cifar10
+from weightcast.wire.header import parse_header
+from weightcast.wire.transmission import Transmission, check
 from weightcast_server.decode import decode
 from weightcast_server.files import Folder
 from weightcast_web import failpoints
@@ -24,8 +30,6 @@ from weightcast_web.imports import without_collection
 from weightcast_web.worker_lines import orders, write
 
 REPORT_EVERY_S = 0.1
-MAX_EVALUATORS = 2
-"""Evaluators kept ready; each number of images needs its own."""
 
 
 class Progress:
@@ -42,90 +46,60 @@ class Progress:
             write({"id": self._id, "phase": phase, "done": done, "total": total})
 
 
-class Examiner:
-    """Keeps the test set and an evaluator ready; loads them at the first use or at start."""
+class Preparation:
+    """Loading torch and the samples of the default task while something else is done.
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
-        self._evaluators: dict[tuple[str, int | None], Any] = {}
-        self._preparing: threading.Thread | None = None
+    Args:
+        examiner: that gets the samples.
+    """
 
-    def evaluate(
-        self, path: Path, header: Header, digest: str, progress: Progress
-    ) -> dict[str, Any]:
-        """Return the accuracy of a model file.
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+        self._thread = threading.Thread(target=self._prepare, daemon=True)
 
-        Args:
-            path: of the model.
-            header: of the transmission that it came with.
-            digest: SHA-256 that its weights must have.
-            progress: is told of each batch.
-
-        Raises:
-            FormatError: these are not the weights that were decoded.
-        """
-        from weightcast.learning.architectures import architecture_of
-
-        tensors = load(path, header, digest)
-
-        evaluator = self._evaluator(architecture_of(check(header).layout), header.n_images)
-        result = evaluator.evaluate(
-            tensors, lambda done, total: progress.report("evaluating", done, total)
-        )
-        return {
-            "accuracy": 100 * result.correct / result.n_images,
-            "correct": result.correct,
-            "n_images": result.n_images,
-            "arithmetic": result.arithmetic,
-        }
-
-    def prepare(self, architecture: str) -> None:
-        """Begin to load torch, the test set and an evaluator while a transmission is decoded."""
-        self._preparing = threading.Thread(target=self._prepare, args=(architecture,), daemon=True)
-        self._preparing.start()
+    def begin(self) -> None:
+        """Begin; what is missing is told at the first use."""
+        self._thread.start()
 
     def wait(self) -> None:
         """Return when what was begun is done."""
-        if self._preparing is not None:
-            self._preparing.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    def _prepare(self, architecture: str) -> None:
-        """Prepare; what is missing is told at the first use."""
+    def _prepare(self) -> None:
+        with without_collection():
+            import weightcast.tasks.accuracy
+            import weightcast.tasks.loading  # noqa: F401
+        setup = Setup(channel=Noiseless(), task=Cifar10())
         try:
-            self._evaluator(architecture, None)
+            self._examiner.prepare(setup)
         except DataError as error:
             print(f"warning: {error}", file=sys.stderr, flush=True)
 
-    def _evaluator(self, architecture: str, n_images: int | None) -> Any:
-        with without_collection():
-            from weightcast.learning import data
-            from weightcast.learning.evaluation import Evaluator
 
-        key = architecture, n_images
-        if key not in self._evaluators:
-            while len(self._evaluators) >= MAX_EVALUATORS:
-                self._evaluators.pop(next(iter(self._evaluators)))
-            test = data.load(self._cache, "test")
-            self._evaluators[key] = Evaluator(
-                architecture, test.images[:n_images], test.labels[:n_images]
-            )
-        return self._evaluators[key]
+def load(path: Path, transmission: Transmission, digest: str) -> dict[str, Any]:
+    """Return the tensors of a model file.
 
+    Args:
+        path: of the model.
+        transmission: that it came with.
+        digest: SHA-256 that its weights must have.
 
-def load(path: Path, header: Header, digest: str) -> dict[str, Any]:
-    """Return the tensors of a model file; arguments and errors as for `Examiner.evaluate`."""
+    Raises:
+        FormatError: these are not the weights that were decoded.
+    """
     from safetensors.torch import load_file
 
     tensors = load_file(path)
     found = hashlib.sha256()
-    for tensor in header.weight_tensors:
+    for tensor in transmission.layout.weights:
         found.update(tensors[tensor.name].numpy().data)
     if found.hexdigest() != digest:
         raise FormatError("the model on disk is not the one that was decoded")
     return tensors
 
 
-def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
+def handle(order: dict[str, Any], examiner: Examiner, preparation: Preparation) -> dict[str, Any]:
     """Decode and evaluate; return the last line to write."""
     id_ = order["id"]
     progress = Progress(id_)
@@ -146,12 +120,18 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
             "weights_digest": digest,
             "seconds": {"decode": time.perf_counter() - began},
         }
-        if header.evaluate:
-            progress.report("evaluating", 0, header.n_images or 10_000)
+        transmission = check(header)
+        setup = transmission.setup
+        if setup.task is not None:
+            expected = setup.n_samples or setup.task.size(setup.split) or 0
+            progress.report("evaluating", 0, expected)
             failpoints.reach("evaluating")
-            examiner.wait()
+            preparation.wait()
             began = time.perf_counter()
-            report |= examiner.evaluate(folder.model, header, digest, progress)
+            tensors = load(folder.model, transmission, digest)
+            report |= figures_of(
+                examiner.score(setup, tensors, partial(progress.report, "evaluating"))
+            )
             report["seconds"]["evaluate"] = time.perf_counter() - began
         return {"id": id_, "report": report}
     except WeightcastError as error:
@@ -165,16 +145,19 @@ def handle(order: dict[str, Any], examiner: Examiner) -> dict[str, Any]:
 def main() -> None:
     """Serve orders until standard input closes.
 
-    Arguments: cache folder, architecture or `-`, failpoint or nothing.
+    Arguments: cache folder, `prepare` or `-`, failpoint or nothing, plug-ins.
     """
-    cache, architecture, failpoint = sys.argv[1:]
+    cache, prepare, failpoint, *files = sys.argv[1:]
     failpoints.arm(failpoint, os.getppid())
     incoming = orders()
+    for file in files:
+        plugins.load(Path(file), KINDS)
     examiner = Examiner(Path(cache))
-    if architecture != "-":
-        examiner.prepare(architecture)
+    preparation = Preparation(examiner)
+    if prepare != "-":
+        preparation.begin()
     for order in incoming:
-        write(handle(order, examiner))
+        write(handle(order, examiner, preparation))
 
 
 if __name__ == "__main__":

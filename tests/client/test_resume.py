@@ -1,8 +1,8 @@
 """A send under a key goes on where the one before it ended."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from weightcast.channels.awgn import AWGN
-from weightcast.coding import SCHEMES
+from weightcast.coding.sign_protection import SignProtection
+from weightcast.coding.unprotected import Unprotected
 from weightcast.errors import LinkError
 from weightcast.models.weights import open_model
+from weightcast.setup import Setup
 from weightcast_client.draws import send_draws
-from weightcast_client.order import Order
 from weightcast_client.screen import Screen
 from weightcast_client.send import make_plan, send
 from weightcast_client.settings import Settings
@@ -45,20 +46,7 @@ class Cut(httpx.BaseTransport):
         return answer
 
 
-@contextmanager
-def order_of(path: Path, scheme: str) -> Iterator[Order]:
-    with open_model(path) as model:
-        yield Order(
-            model_name="test",
-            model=model,
-            scheme_name=scheme,
-            scheme=SCHEMES[scheme](),
-            channel_name="awgn",
-            channel=AWGN(std=0.3),
-            seed=11,
-            evaluate=False,
-            n_images=None,
-        )
+SETUP = Setup(scheme=SignProtection(), channel=AWGN(std=0.3), seed=11)
 
 
 @pytest.fixture
@@ -68,8 +56,9 @@ def try_to_send(transport_over: Callable[..., Transport], model_path: Path) -> A
     def call(road: httpx.BaseTransport, key: str | None) -> dict[str, Any]:
         transport = transport_over(road)
         try:
-            with order_of(model_path, "sign-protection") as order:
-                sent = send(order, make_plan(order), 0, transport, 1, Screen(), key=key)
+            with open_model(model_path) as model:
+                plans = make_plan(model, SETUP)
+                sent = send(model, SETUP, plans, transport, 1, Screen(), key=key)
         finally:
             transport.close()
         del sent["seconds"]
@@ -127,8 +116,9 @@ def test_draws_that_are_known_are_not_sent_again(
     transport = transport_over(road)
     kept: list[dict[str, Any]] = []
     ids: list[str] = []
-    with order_of(small_path, "unprotected") as order:
-        whole = (order, make_plan(order), 3, transport, Settings(), Screen())
+    setup = replace(SETUP, scheme=Unprotected())
+    with open_model(small_path) as model:
+        whole = (model, setup, make_plan(model, setup), 3, transport, Settings(), Screen())
         wanted = send_draws(*whole, arrived=kept.append, opened=ids.append)
         road.calls.clear()
         assert send_draws(*whole, done=kept) == wanted

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
-from weightcast.randomness import Noise
-from weightcast_client.order import Order
+from weightcast.setup import Setup
 from weightcast_client.screen import Screen
 from weightcast_client.send import make_plan, send
 from weightcast_client.transport import Transport
@@ -50,25 +48,23 @@ class Unreliable(httpx.BaseTransport):
         return answer
 
 
-def order_of(model: Any, scheme: str, std: float = STD) -> Order:
-    return Order(
-        model_name="test",
-        model=model,
-        scheme_name=scheme,
-        scheme=SCHEMES[scheme](),
-        channel_name="awgn",
-        channel=AWGN(std=std),
-        seed=SEED,
-        evaluate=False,
-        n_images=None,
+def setup_of(scheme: str, **more: Any) -> Setup:
+    """Return a setup in which the noise is that of these tests."""
+    return Setup.from_spec(
+        {"scheme": scheme, "channel": {"name": "awgn", "std": STD}, "seed": SEED} | more
     )
 
 
-def expected(path: Path, scheme: str, stream: int = 0) -> bytes:
+def sent_with(setup: Setup, path: Path, transport: Transport) -> dict[str, Any]:
+    """Send a model and return the result."""
+    with open_model(path) as model:
+        return send(model, setup, make_plan(model, setup), transport, 3, Screen())
+
+
+def expected(path: Path, setup: Setup) -> bytes:
     """Return the weights that the pipeline receives, as bytes."""
     with open_model(path) as model:
-        noise = Noise(seed=SEED, stream=stream)
-        return transmit(model, SCHEMES[scheme](), AWGN(std=STD), noise).tobytes()
+        return transmit(model, setup, model.layout.weights).tobytes()
 
 
 def received(transport: Transport, id_: str, path: Path) -> bytes:
@@ -82,11 +78,10 @@ def received(transport: Transport, id_: str, path: Path) -> bytes:
 def test_a_model_sent_over_http_equals_the_pipeline_bit_for_bit(
     scheme: str, transport: Transport, model_path: Path, tmp_path: Path
 ) -> None:
-    with open_model(model_path) as model:
-        order = order_of(model, scheme)
-        result = send(order, make_plan(order), 0, transport, 3, Screen())
+    setup = setup_of(scheme)
+    result = sent_with(setup, model_path, transport)
     arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
-    assert arrived == expected(model_path, scheme)
+    assert arrived == expected(model_path, setup)
     sent, kept = load_file(model_path), load_file(tmp_path / "received.safetensors")
     assert kept["layer.bias"].tobytes() == sent["layer.bias"].tobytes()
     assert kept["count"] == sent["count"]
@@ -98,11 +93,10 @@ def test_lost_calls_and_lost_answers_change_no_bit_and_open_no_second_transmissi
 ) -> None:
     before = len(services.receiver.get("/transmissions").json()["transmissions"])
     transport = transport_over(Unreliable(services.road))
-    with open_model(model_path) as model:
-        order = order_of(model, "adaptive-redundancy")
-        result = send(order, make_plan(order), 0, transport, 3, Screen())
+    setup = setup_of("adaptive-redundancy")
+    result = sent_with(setup, model_path, transport)
     arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
-    assert arrived == expected(model_path, "adaptive-redundancy")
+    assert arrived == expected(model_path, setup)
     after = services.receiver.get("/transmissions").json()["transmissions"]
     assert len(after) == before + 1
     transport.close()
@@ -119,7 +113,7 @@ def test_every_order_of_the_parts_gives_the_same_model(
     tmp_path: Path,
 ) -> None:
     sent = encoded(model_path, seed=SEED, std=STD)
-    right = expected(model_path, "unprotected")
+    right = expected(model_path, setup_of("unprotected"))
     for order in itertools.permutations(range(len(sent.parts))):
         path = opened(services.link, sent.header)
         for n in order:
@@ -154,29 +148,29 @@ def test_parts_sent_at_once_and_each_four_times_are_kept_once(
     assert services.link.post(f"{path}/complete").status_code == 202
     assert finished(services.link, path)["parts"] == {"received": 3, "total": 3}
     arrived = received(transport, path.rpartition("/")[2], tmp_path / "received.safetensors")
-    assert arrived == expected(model_path, "unprotected")
+    assert arrived == expected(model_path, setup_of("unprotected"))
 
 
 def test_draws_of_the_noise_differ_and_each_is_the_pipelines(
     transport: Transport, small_path: Path, tmp_path: Path
 ) -> None:
+    setups = [setup_of("sign-protection", draw=draw) for draw in range(2)]
     with open_model(small_path) as model:
-        order = order_of(model, "sign-protection")
-        plans = make_plan(order)
-        results = [send(order, plans, stream, transport, 3, Screen()) for stream in range(2)]
+        plans = make_plan(model, setups[0])
+        results = [send(model, setup, plans, transport, 3, Screen()) for setup in setups]
     arrived = [received(transport, r["transmission"], tmp_path / "m") for r in results]
-    assert arrived == [expected(small_path, "sign-protection", stream) for stream in range(2)]
+    assert arrived == [expected(small_path, setup) for setup in setups]
     assert arrived[0] != arrived[1]
 
 
 def test_the_result_tells_what_was_sent_and_the_error_that_arrived(
     transport: Transport, model_path: Path
 ) -> None:
+    setup = setup_of("unprotected")
+    result = sent_with(setup, model_path, transport)
     with open_model(model_path) as model:
-        order = order_of(model, "unprotected")
-        result = send(order, make_plan(order), 0, transport, 3, Screen())
         weights = model[0 : len(model)].astype(np.float64)
-    error = np.frombuffer(expected(model_path, "unprotected"), np.float32) - weights
+    error = np.frombuffer(expected(model_path, setup), np.float32) - weights
     assert result["weight_mse"] == pytest.approx(np.mean(error**2), rel=1e-12)
     middle, half = (weights.max() + weights.min()) / 2, (weights.max() - weights.min()) / 2
     power = np.mean(((weights - middle) / half) ** 2)
@@ -201,9 +195,8 @@ def test_a_transmission_that_fails_at_the_receiver_is_a_failed_send(
                     part.write_bytes(part.read_bytes()[::-1])
             return self._road.handle_request(request)
 
-    with joined(tmp_path) as own, open_model(small_path) as model:
+    with joined(tmp_path) as own:
         transport = transport_over(Corrupting(own.road, own.data))
-        order = order_of(model, "unprotected")
         with pytest.raises(OSError, match=r"gave up \(failed\): part 0 is corrupt on disk"):
-            send(order, make_plan(order), 0, transport, 3, Screen())
+            sent_with(setup_of("unprotected"), small_path, transport)
         transport.close()

@@ -51,12 +51,12 @@ def test_the_fused_and_the_plain_form_agree_to_the_bit(
     symbols = np.linspace(-1, 1, n, dtype=np.float32)
     plain = np.empty(n, np.float32)
     add_noise_plainly_into(plain, symbols, at, std, seed, stream)
-    fused = Noise(seed=seed, stream=stream).add(symbols, at, std)
+    fused = Noise(seed=seed, draw=stream).add(symbols, at, std)
     assert np.array_equal(plain.view(np.uint32), fused.view(np.uint32))
 
 
 def test_a_million_samples_have_the_same_bits_on_every_machine() -> None:
-    noise = Noise(seed=2026, stream=7).normal(12_345, 1_000_000)
+    noise = Noise(seed=2026, draw=7).normal(12_345, 1_000_000)
     assert hashlib.sha256(noise.astype("<f4").tobytes()).hexdigest() == GOLDEN
 
 
@@ -65,7 +65,7 @@ def test_another_process_without_numba_draws_the_same_noise() -> None:
         "import sys, hashlib; sys.modules |= {'numba': None, 'llvmlite': None}\n"
         "from weightcast.randomness import Noise, add_noise_plainly_into, best_form\n"
         "assert best_form() is add_noise_plainly_into\n"
-        "noise = Noise(seed=2026, stream=7).normal(12_345, 1_000_000)\n"
+        "noise = Noise(seed=2026, draw=7).normal(12_345, 1_000_000)\n"
         "print(hashlib.sha256(noise.astype('<f4').tobytes()).hexdigest())"
     )
     done = subprocess.run(
@@ -81,7 +81,7 @@ def test_a_program_compiled_for_another_type_of_cpu_draws_the_same_noise(
     program = (
         "import hashlib\n"
         "from weightcast.randomness import Noise\n"
-        "noise = Noise(seed=2026, stream=7).normal(12_345, 1_000_000)\n"
+        "noise = Noise(seed=2026, draw=7).normal(12_345, 1_000_000)\n"
         "print(hashlib.sha256(noise.astype('<f4').tobytes()).hexdigest())"
     )
     done = subprocess.run(
@@ -99,5 +99,25 @@ def test_a_program_compiled_for_another_type_of_cpu_draws_the_same_noise(
 def test_a_seed_outside_64_bits_is_refused(seed: int) -> None:
     with pytest.raises(ParameterError, match="seed must be in 0"):
         Noise(seed=seed)
-    with pytest.raises(ParameterError, match="stream must be in 0"):
-        Noise(seed=0, stream=seed)
+    with pytest.raises(ParameterError, match="draw must be in 0"):
+        Noise(seed=0, draw=seed)
+
+
+def test_branches_are_independent_of_their_root_and_of_each_other() -> None:
+    n = 1_000_000
+    root = Noise(seed=5, draw=1)
+    drawn = [
+        root,
+        *(root.branch(name) for name in ("0", "1", "fading")),
+        root.branch("0").branch("0"),
+    ]
+    values = [noise.normal(0, n).astype(np.float64) for noise in drawn]
+    for i, first in enumerate(values):
+        for second in values[:i]:
+            assert abs(float(np.mean(first * second))) < 5 / np.sqrt(n)
+
+
+def test_a_branch_keeps_the_draw_and_is_always_the_same() -> None:
+    branch = Noise(seed=5, draw=3).branch("fading")
+    assert branch.draw == 3 and branch == Noise(seed=5, draw=3).branch("fading")
+    assert branch.seed == Noise(seed=5, draw=0).branch("fading").seed != 5

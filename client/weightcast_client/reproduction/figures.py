@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from weightcast.arrays import blocks
+from weightcast.channels.noiseless import Noiseless
 from weightcast.coding.adaptive_mapping import AdaptiveMapping
 from weightcast.models.weights import Model
 from weightcast_client.reproduction.paper import STDS, Table
@@ -20,7 +21,7 @@ MARKERS = ("v", "s", "D", "o")
 
 def histogram(model: Model, path: Path) -> None:
     """Draw figure 1: how many weights have which value, and where the large class begins."""
-    plan = AdaptiveMapping().plan(model)
+    plan = AdaptiveMapping().plan(model, model.layout.weights, Noiseless())
     edges = np.linspace(-plan.high, plan.high, 201)
     counts = np.zeros(200, np.int64)
     for _, block in blocks(model):

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from weightcast.experiment.results import Results
+from weightcast.experiment.runs import Run
+from weightcast.experiment.sweeps import Sweep
 from weightcast.models import zoo
 from weightcast.models.weights import open_model
-from weightcast.sweeps import Results, Run, Sweep
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import page
 from weightcast_client.reproduction.paper import STDS, TABLES, Table
@@ -25,7 +27,7 @@ def all_runs(*, quick: bool) -> list[Run]:
         run
         for table in TABLES
         for scheme in table.rows
-        for run in _sweep(table, scheme, quick=quick).runs(zoo.digest)
+        for run in _sweep(table, scheme, quick=quick).runs()
     ]
 
 
@@ -33,7 +35,7 @@ def _sweep(table: Table, scheme: str, *, quick: bool) -> Sweep:
     return Sweep(
         model=table.model,
         draws=3 if quick else 10 if table is TABLES[0] else 5,
-        n_images=2_000 if quick else 10_000,
+        n_samples=2_000 if quick else 10_000,
         schemes={scheme: {}},
         channels={"awgn": {"std": sorted({*STDS, *BETWEEN[scheme]})}},
     )
@@ -45,7 +47,7 @@ def write_page(results: Results, runs: list[Run], out: Path, *, quick: bool) -> 
     first = TABLES[0]
     with open_model(zoo.find(first.model)) as model:
         figures.histogram(model, out / "figure-1.svg")
-    n_images, draws = runs[0].n_images, found[first.model, "unprotected"][STDS[0]].n_draws
+    n_images, draws = runs[0].setup.n_samples, found[first.model, "unprotected"][STDS[0]].n_draws
     figures.accuracy_by_std(
         {scheme: found[first.model, scheme] for scheme in first.rows},
         first,

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from weightcast.channels import Channel
+from weightcast.experiment.results import Row
 from weightcast.intervals import mean_and_interval
 from weightcast_client.reproduction.paper import CHANCE
 
@@ -51,22 +52,27 @@ Curve = Mapping[float, Point]
 """Points by std."""
 
 
-def curves(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
+def curves(rows: Iterable[Row]) -> dict[tuple[str, str], Curve]:
     """Return the curve of each (model, scheme), stds rising."""
-    draws: dict[tuple[str, str], dict[float, list[Mapping[str, Any]]]] = {}
+    draws: dict[tuple[str, str], dict[float, list[Row]]] = {}
     for row in rows:
-        curve = draws.setdefault((row["model"], row["scheme"]), {})
-        curve.setdefault(row["channel_params"]["std"], []).append(row)
+        curve = draws.setdefault((row.run.model, row.run.setup.scheme.name), {})
+        curve.setdefault(std_of(row.run.setup.channel), []).append(row)
     return {
         name: {std: point(curve[std]) for std in sorted(curve)} for name, curve in draws.items()
     }
 
 
-def point(rows: Sequence[Mapping[str, Any]]) -> Point:
-    """Return the point of which these are the draws."""
-    first = rows[0]
+def std_of(channel: Channel) -> float:
+    """Return the std of a channel's noise; nan for one that has no std."""
+    return float(getattr(channel, "std", math.nan))
+
+
+def point(rows: Sequence[Row]) -> Point:
+    """Return the point of which these are the draws; they have accuracies."""
+    first = rows[0].figures
     return Point(
-        accuracies=tuple(row["accuracy"] for row in rows),
+        accuracies=tuple(row.figures["accuracy"] for row in rows),
         clean=first["clean_accuracy"],
         all_in=first["all_in_uses_per_weight"],
         uses=first["uses_per_weight"],

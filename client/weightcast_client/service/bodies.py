@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from weightcast.channels import DEFAULT_CHANNEL
-from weightcast.coding import DEFAULT_SCHEME
+from weightcast.channels.crossing import with_std
 from weightcast.errors import ModelError
+from weightcast.experiment.examiner import setup_for
 from weightcast.models import zoo
+from weightcast.models.weights import Model, open_model
 from weightcast.registry import lookup
-from weightcast_client.order import Order, Wish
+from weightcast.setup import Setup
 from weightcast_web.bodies import read_body
 from weightcast_web.limits import Limits
 from weightcast_web.refusal import Refusal
@@ -28,30 +29,22 @@ class SendBody(BaseModel):
 
     Args:
         model: a shipped model or a file in the folder of models.
-        scheme, params, channel, channel_params: names and params for the registries.
+        setup: fields of a setup; a scheme, decoder, channel or task is a name or an object with
+            a name and params. No task: what the model is recognised as; null: no accuracy.
         std: of the noise, a param of most channels.
-        seed: of the noise.
         repeat: independent draws of the noise.
-        evaluate: whether to report the accuracy.
-        limit: only the first test images.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     model: str = zoo.DEFAULT_MODEL
-    scheme: str = DEFAULT_SCHEME
-    params: dict[str, Any] = {}
-    channel: str = DEFAULT_CHANNEL
-    channel_params: dict[str, Any] = {}
+    setup: dict[str, JsonValue] = {}
     std: float | None = None
-    seed: int = 0
     repeat: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = 1
-    evaluate: bool = True
-    limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
     @contextmanager
-    def open(self, models: Path) -> Iterator[Order]:
-        """Check it and yield the order, open as long as the block lasts.
+    def open(self, models: Path) -> Iterator[tuple[Model, Setup]]:
+        """Check it and yield model and setup; the model is open as long as the block lasts.
 
         Args:
             models: folder of the models that are not shipped.
@@ -60,21 +53,10 @@ class SendBody(BaseModel):
             WeightcastError: a name, a param or the model cannot be used.
         """
         path = lookup(known_models(models), self.model, "model")
-        wish = Wish(
-            model_name=self.model,
-            path=path,
-            scheme=self.scheme,
-            params=self.params,
-            channel=self.channel,
-            channel_params=self.channel_params,
-            std=self.std,
-            seed=self.seed,
-            evaluate=self.evaluate,
-            n_images=self.limit,
-        )
+        spec = with_std(self.setup, self.std)
         try:
-            with wish.open() as order:
-                yield order
+            with open_model(path, name=self.model) as model:
+                yield model, setup_for(spec, model)
         except ModelError as error:
             # Where the file is, is not the caller's business.
             raise ModelError(str(error).replace(str(path), self.model)) from None

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from weightcast.errors import ParameterError
+from weightcast_client.options import PluginFiles
 from weightcast_client.settings import Settings
 from weightcast_web.imports import without_collection
 
@@ -13,6 +14,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     link: Annotated[str | None, typer.Option(help="URL of the link to send over.")] = None,
+    plugin: PluginFiles = None,
     first_std: Annotated[
         float | None,
         typer.Option(help="Send the default model with this noise, once, and log the result."),
@@ -23,13 +25,15 @@ def serve(
     Options that are not given come from the environment: WEIGHTCAST_CLIENT_LINK,
     WEIGHTCAST_CLIENT_DATA, WEIGHTCAST_CLIENT_PORT and so on.
     """
+    from weightcast.setup import KINDS
     from weightcast_client.service.worker_process import hire
     from weightcast_web import logs
     from weightcast_web.lock import take
     from weightcast_web.sockets import listen
 
-    given = {"host": host, "port": port, "link": link}
+    given = {"host": host, "port": port, "link": link, "plugins": plugin or None}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    settings.load_plugins(KINDS)
     if settings.link is None:
         raise ParameterError("the sender service needs a link: --link or WEIGHTCAST_CLIENT_LINK")
     first = None

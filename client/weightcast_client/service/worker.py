@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from weightcast.errors import WeightcastError
+from weightcast.setup import KINDS
 from weightcast_client.draws import send_draws
 from weightcast_client.send import make_plan
 from weightcast_client.service.bodies import SendBody
@@ -68,12 +69,13 @@ def handle(order: dict[str, Any], settings: Settings) -> dict[str, Any]:
         body = SendBody.model_validate_json(order["body"])
         diary = Diary(id_, len(order["draws"]), body.repeat)
         with (
-            body.open(settings.models) as opened,
+            body.open(settings.models) as (model, setup),
             transport_to(settings.link, settings, settings.patience) as transport,
         ):
             result = send_draws(
-                opened,
-                make_plan(opened),
+                model,
+                setup,
+                make_plan(model, setup),
                 body.repeat,
                 transport,
                 settings,
@@ -95,6 +97,7 @@ def main() -> None:
     """Serve orders until standard input closes; argument: the scratch folder."""
     incoming = orders()
     settings = Settings()
+    settings.load_plugins(KINDS)
     tempfile.tempdir = str(Path(sys.argv[1]).absolute())
     for order in incoming:
         write(handle(order, settings))

@@ -1,13 +1,14 @@
 """Channels: what the link does to symbols."""
 
 from weightcast.channels.awgn import AWGN
-from weightcast.channels.base import Channel
+from weightcast.channels.base import Channel, State
+from weightcast.channels.cascade import Cascade
 from weightcast.channels.noiseless import Noiseless
+from weightcast.registry import Kind
 
-CHANNELS: dict[str, type[Channel]] = {
-    "awgn": AWGN,
-    "noiseless": Noiseless,
-}
-DEFAULT_CHANNEL = "awgn"
+CHANNELS: Kind[Channel] = Kind(
+    "channel", ("transmit", "state", "capacity", "is_clean"), (AWGN, Noiseless, Cascade)
+)
+DEFAULT_CHANNEL = AWGN.name
 
-__all__ = ["CHANNELS", "DEFAULT_CHANNEL", "Channel"]
+__all__ = ["CHANNELS", "DEFAULT_CHANNEL", "Channel", "State"]

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from weightcast import limits
 from weightcast.arrays import Symbols
+from weightcast.channels.base import State
 from weightcast.errors import ParameterError
 from weightcast.randomness import Noise
 
@@ -28,6 +29,7 @@ class AWGN:
     (2,)
     """
 
+    name: ClassVar[str] = "awgn"
     is_clean: ClassVar[bool] = False
 
     std: float
@@ -39,6 +41,10 @@ class AWGN:
     def transmit(self, symbols: Symbols, at: int, noise: Noise) -> Symbols:
         """Add the noise of each symbol."""
         return noise.add(symbols, at, self.std)
+
+    def state(self, at: int, n: int, noise: Noise) -> State:
+        """Return the gain 1 and the std."""
+        return State(1.0, self.std)
 
     def capacity(self) -> float:
         """Return the capacity of the amplitude-limited channel (Smith 1971), see `limits`."""

@@ -4,16 +4,16 @@ from typing import Any
 
 from weightcast.coding.adaptive_mapping import AdaptiveMapping
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
-from weightcast.coding.base import Plan, Scheme, Sent
+from weightcast.coding.base import Arrived, Plan, Scheme, Sent, tensor_pieces
 from weightcast.coding.sign_protection import SignProtection
 from weightcast.coding.unprotected import Unprotected
+from weightcast.registry import Kind
 
-SCHEMES: dict[str, type[Scheme[Any]]] = {
-    "unprotected": Unprotected,
-    "sign-protection": SignProtection,
-    "adaptive-mapping": AdaptiveMapping,
-    "adaptive-redundancy": AdaptiveRedundancy,
-}
-DEFAULT_SCHEME = "adaptive-redundancy"
+SCHEMES: Kind[Scheme[Any]] = Kind(
+    "scheme",
+    ("encode", "decode", "plan", "n_symbols", "symbols_of", "plan_type", "side_names"),
+    (Unprotected, SignProtection, AdaptiveMapping, AdaptiveRedundancy),
+)
+DEFAULT_SCHEME = AdaptiveRedundancy.name
 
-__all__ = ["DEFAULT_SCHEME", "SCHEMES", "Plan", "Scheme", "Sent"]
+__all__ = ["DEFAULT_SCHEME", "SCHEMES", "Arrived", "Plan", "Scheme", "Sent", "tensor_pieces"]

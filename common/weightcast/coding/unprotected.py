@@ -1,11 +1,16 @@
 """Scheme `unprotected`: every weight as it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from weightcast.arrays import Bits, Symbols, Weights, WeightSource
-from weightcast.coding.base import Sent
-from weightcast.coding.mapping import RangePlan, check_limit, decode_block, encode_block, plan_range
+from weightcast.arrays import Bits, Weights, WeightSource
+from weightcast.channels import Channel
+from weightcast.coding.base import Arrived, Sent
+from weightcast.coding.mapping import decode_block, encode_block
+from weightcast.coding.plans import RangePlan, plan_range
+from weightcast.decoding import Decoder
+from weightcast.models.tensors import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,28 +22,23 @@ class Unprotected:
     :math:`(y + \beta) / \alpha`. No side information.
 
     Args:
-        limit: the receiver limits what it received to [-limit, limit]; at least 1, which keeps each
-            weight between the extremes. None: no limit, as in the paper's equation 1.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3, equation 1.
 
     >>> import numpy as np
+    >>> from weightcast.channels.awgn import AWGN
     >>> w = np.array([-1.0, 0.5, 3.0], np.float32)
     >>> scheme = Unprotected()
-    >>> plan = scheme.plan(w)
-    >>> scheme.encode(plan, w, 0).symbols.tolist()
+    >>> plan = scheme.plan(w, (), AWGN(std=0.1))
+    >>> scheme.encode(plan, 0, w).symbols.tolist()
     [-1.0, -0.25, 1.0]
     """
 
+    name: ClassVar[str] = "unprotected"
     plan_type: ClassVar[type[RangePlan]] = RangePlan
     side_names: ClassVar[tuple[str, ...]] = ()
 
-    limit: float | None = None
-
-    def __post_init__(self) -> None:
-        check_limit(self.limit)
-
-    def plan(self, weights: WeightSource) -> RangePlan:
+    def plan(self, weights: WeightSource, tensors: Sequence[Tensor], channel: Channel) -> RangePlan:
         """Return the extremes of the weights."""
         return plan_range(weights, magnitudes=False)
 
@@ -46,14 +46,22 @@ class Unprotected:
         """Return one symbol per weight."""
         return plan.n_weights
 
-    def encode(self, plan: RangePlan, block: Weights, at: int) -> Sent:
+    def encode(self, plan: RangePlan, at: int, block: Weights) -> Sent:
         """Map [min, max] onto [-1, 1]."""
         return encode_block(block, at, magnitudes=False, small=(plan.low, plan.high))
 
-    def symbols_of(self, plan: RangePlan, n: int, side: dict[str, Bits]) -> int:
+    def symbols_of(self, plan: RangePlan, at: int, n: int, side: dict[str, Bits]) -> int:
         """Return ``n``."""
         return n
 
-    def decode(self, plan: RangePlan, symbols: Symbols, n: int, side: dict[str, Bits]) -> Weights:
+    def decode(
+        self,
+        plan: RangePlan,
+        at: int,
+        n: int,
+        arrived: Arrived,
+        side: dict[str, Bits],
+        decoder: Decoder,
+    ) -> Weights:
         """Map [-1, 1] back onto [min, max]."""
-        return decode_block(symbols, n, side, small=(plan.low, plan.high), limit=self.limit)
+        return decode_block(arrived, n, side, decoder, small=(plan.low, plan.high))

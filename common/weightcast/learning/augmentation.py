@@ -1,6 +1,5 @@
 """Order, flips and crops of the training images, each epoch from its own generators."""
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,28 +10,8 @@ from torch.nn import functional
 
 from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import Recipe
-
-
-def generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
-    """Return the generator of one purpose in one epoch, independent of all others.
-
-    Any epoch can so be done again, in any process, without the epochs before it.
-    """
-    text = f"{seed} {epoch} {purpose}"
-    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-    return torch.Generator().manual_seed(key)
-
-
-def split(n: int, n_validation: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the sorted indices of the training and of the validation images among n.
-
-    The validation images are the first of a fixed permutation: the same for every seed, setting
-    and recipe, and a smaller validation set is part of a larger one.
-    """
-    chosen = torch.randperm(n, generator=generator(0, 0, "validation"))[:n_validation].numpy()
-    is_validation = np.zeros(n, bool)
-    is_validation[chosen] = True
-    return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+from weightcast.tasks.samples import generator as generator
+from weightcast.tasks.samples import split as split
 
 
 class Batches:

@@ -1,6 +1,6 @@
 """A 3x3 convolution as products of matrices, for many channels on a small image."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class MatrixConv2d(nn.Conv2d):
     document processing", 2006, section 3.
     """
 
+    is_plain_convolution: ClassVar[bool] = True
+    """With the same weight and bias it computes what `torch.nn.Conv2d` does."""
+
     def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
         super().__init__(n_in, n_out, 3, stride, padding=1, bias=False)
 
@@ -32,43 +35,6 @@ class MatrixConv2d(nn.Conv2d):
             x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)
         y: Tensor = _Convolution.apply(x, weight, self.stride[0])
         return y if self.bias is None else y + self.bias[:, None, None]
-
-
-def rectified(layer: nn.Conv2d, norm: nn.Module, x: Tensor, added: Tensor | None = None) -> Tensor:
-    """Return max(0, norm(layer(x)) + added); a folded layer in bfloat16 does it in one pass.
-
-    Args:
-        layer: a convolution.
-        norm: its batch norm, or an identity where that has been folded into the layer.
-        x: shape (n, n_in, h, w).
-        added: shape of the result.
-    """
-    if _is_fusible(layer, norm, x):
-        where = (layer.padding, layer.stride, layer.dilation, layer.groups)
-        fused = torch.ops.mkldnn._convolution_pointwise
-        y: Tensor = (
-            fused(x, layer.weight, layer.bias, *where, "relu", [], "")
-            if added is None
-            else fused.binary(
-                x, added, layer.weight, layer.bias, *where, "add", 1.0, "relu", [], ""
-            )
-        )
-        return y
-    y = norm(layer(x))
-    if added is not None:
-        y += added
-    return functional.relu(y, inplace=True)
-
-
-def _is_fusible(layer: nn.Conv2d, norm: nn.Module, x: Tensor) -> bool:
-    # What torch's own compiler calls; not in its documentation, so that it may be missing.
-    return (
-        hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-        and type(layer) is nn.Conv2d
-        and isinstance(norm, nn.Identity)
-        and x.dtype == torch.bfloat16
-        and x.device.type == "cpu"
-    )
 
 
 class _Convolution(torch.autograd.Function):

@@ -10,12 +10,15 @@ statistics, which are carried tensors.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from weightcast.errors import ModelError, ParameterError
-from weightcast.learning.evaluation import load, normed_convolutions
+from weightcast.learning import architectures
+from weightcast.tasks.loading import loaded
+from weightcast.tasks.tracing import normed_convolutions
 
 SCOPES = ("layer", "channel")
 
@@ -50,12 +53,13 @@ def equalised(
         raise ParameterError(f"scope must be one of {', '.join(SCOPES)}, got '{scope}'")
     if not 0 <= strength <= 1:
         raise ParameterError(f"strength must be in 0 .. 1, got {strength}")
-    model = load(architecture, tensors)
+    model = loaded(lambda: architectures.build(architecture), tensors, architecture)
     most = float(torch.stack([p.abs().amax() for p in model.parameters() if p.dim() >= 2]).amax())
     if not math.isfinite(most):
         raise ModelError("the model has a weight that is not finite")
-    for module, name, norm_name in normed_convolutions(model):
-        convolution, norm = getattr(module, name), getattr(module, norm_name)
+    for name, norm_name in normed_convolutions(model):
+        convolution: Any = model.get_submodule(name)
+        norm: Any = model.get_submodule(norm_name)
         own = convolution.weight.abs().amax((1, 2, 3)).double()
         if scope == "layer":
             own = own.amax().expand_as(own)

@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from weightcast.errors import ParameterError
-from weightcast.learning.convolution import MatrixConv2d, rectified
+from weightcast.learning.convolution import MatrixConv2d
 
 
 class Block(nn.Module):
@@ -29,8 +30,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, h, w) to (n, n_out, h / stride, w / stride)."""
-        y = rectified(self.conv1, self.bn1, x)
-        return rectified(self.conv2, self.bn2, y, self.shortcut(x))
+        y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        # Before the second convolution, which in evaluation takes the sum in.
+        shortcut = self.shortcut(x)
+        y = self.bn2(self.conv2(y))
+        y += shortcut
+        return functional.relu(y, inplace=True)
 
 
 def _convolution(n_in: int, n_out: int, stride: int) -> nn.Conv2d:
@@ -80,7 +85,7 @@ class ResNet18(nn.Module):
             x: the images.
             chance: what dropout draws from; needed only in training with dropout.
         """
-        x = rectified(self.conv1, self.bn1, x)
+        x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         x = self._dropped(x, chance)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = self._dropped(layer(x), chance)

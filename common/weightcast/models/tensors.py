@@ -7,17 +7,30 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from weightcast.errors import FormatError
+from weightcast.models.naming import shown
 
 MAX_INDEX_BYTES = 100_000_000
 """The cap of the safetensors library itself."""
 
-ITEM_BYTES: Mapping[str, int] = {
-    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2,
-    "U16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+METADATA = "__metadata__"
+"""The one name in an index that is not a tensor's."""
+
+MAX_DIMENSIONS = 64
+"""Dimensions of a tensor: what numpy 2 and torch can hold."""
+
+ITEM_BITS: Mapping[str, int] = {
+    "C64": 64, "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16,
+    "BF16": 16, "I16": 16, "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
+"""Bits per value of every type of safetensors 0.8 (`Dtype` in its tensor.rs)."""
+
+ITEM_BYTES: Mapping[str, int] = {dtype: bits // 8 for dtype, bits in ITEM_BITS.items() if bits >= 8}
+"""Bytes per value of the types that have whole bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +55,40 @@ class Tensor:
     @property
     def n_bytes(self) -> int:
         """Number of bytes."""
-        return self.n_values * ITEM_BYTES[self.dtype]
+        return self.n_values * ITEM_BITS[self.dtype] // 8
+
+    def place(self, index: int) -> tuple[int, ...]:
+        """Return the index in each dimension of the value that is the ``index``-th in the file."""
+        steps = []
+        for n in reversed(self.shape):
+            index, step = divmod(index, n)
+            steps.append(step)
+        return tuple(reversed(steps))
 
 
-def write_index(tensors: Iterable[Tensor]) -> bytes:
+def check_type(tensor: Tensor) -> None:
+    """Refuse a tensor whose number of bytes does not follow from its type and shape.
+
+    Raises:
+        FormatError: the type is not known, or its values do not fill whole bytes.
+    """
+    name, bits = shown(tensor.name), ITEM_BITS.get(tensor.dtype)
+    if bits is None:
+        known = ", ".join(sorted(ITEM_BITS))
+        kind = shown(tensor.dtype)
+        raise FormatError(f"tensor {name} has the type {kind}, which is not known; known: {known}")
+    if tensor.n_values * bits % 8:
+        raise FormatError(
+            f"tensor {name} has {tensor.n_values} values of {bits} bits ({tensor.dtype}), which do"
+            " not fill whole bytes"
+        )
+
+
+def write_index(
+    tensors: Iterable[Tensor], metadata: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Return the length and the JSON that stand before the tensors, padded to 8 bytes."""
-    index: dict[str, Any] = {}
+    index: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     at = 0
     for tensor in tensors:
         index[tensor.name] = {
@@ -62,6 +103,11 @@ def write_index(tensors: Iterable[Tensor]) -> bytes:
 
 
 def read_index(file: BinaryIO, n_bytes: int) -> dict[Tensor, int]:
+    """Return what `read_head` returns, without the metadata."""
+    return read_head(file, n_bytes)[0]
+
+
+def read_head(file: BinaryIO, n_bytes: int) -> tuple[dict[Tensor, int], dict[str, str]]:
     """Read and check the index of a safetensors file.
 
     Args:
@@ -69,7 +115,8 @@ def read_index(file: BinaryIO, n_bytes: int) -> dict[Tensor, int]:
         n_bytes: size of the whole file.
 
     Returns:
-        The tensors in the order of their bytes, each with the offset of its first byte.
+        The tensors in the order of their bytes, each with the offset of its first byte, and the
+        metadata.
 
     Raises:
         FormatError: the index is broken, or does not describe exactly the bytes that follow.
@@ -78,40 +125,52 @@ def read_index(file: BinaryIO, n_bytes: int) -> dict[Tensor, int]:
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length > min(MAX_INDEX_BYTES, n_bytes - 8):
         raise FormatError("its first 8 bytes are not the length of an index")
-    try:
-        index = json.loads(file.read(length), object_pairs_hook=_without_doubles)
-    except FormatError:
-        raise
-    except (ValueError, RecursionError):  # A number of more than 4,300 digits is a ValueError too.
-        raise FormatError("its index is not JSON") from None
-    if not isinstance(index, dict):
-        raise FormatError("its index is not a JSON object")
-    index.pop("__metadata__", None)
+    index = read_object(file.read(length), "its index")
+    metadata = index.pop(METADATA, None) or {}
+    if not isinstance(metadata, dict) or any(type(v) is not str for v in metadata.values()):
+        raise FormatError("its metadata are not names and texts")
     entries = sorted(
         (_entry(name, fields) for name, fields in index.items()), key=lambda e: (e[1], e[2])
     )
     at = 0
     for tensor, start, stop in entries:
         if start != at or stop - start != tensor.n_bytes:
-            raise FormatError(f"the bytes of tensor '{tensor.name}' overlap, have a gap or differ")
+            name = shown(tensor.name)
+            raise FormatError(f"the bytes of tensor {name} overlap, have a gap or differ")
         at = stop
     if 8 + length + at != n_bytes:
         raise FormatError(f"it has {n_bytes} bytes, its index describes {8 + length + at}")
-    return {tensor: 8 + length + start for tensor, start, _ in entries}
+    return {tensor: 8 + length + start for tensor, start, _ in entries}, metadata
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise FormatError("its index has a name twice")
-    return fields
+def read_object(text: bytes, what: str) -> dict[str, Any]:
+    """Parse a JSON object in which no name stands twice; a `FormatError` begins with ``what``."""
+
+    def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) != len(pairs):
+            raise FormatError(f"{what} has a name twice")
+        return fields
+
+    try:
+        found = json.loads(text, object_pairs_hook=without_doubles)
+    except FormatError:
+        raise
+    except (ValueError, RecursionError):  # A number of more than 4,300 digits is a ValueError too.
+        raise FormatError(f"{what} is not JSON") from None
+    if not isinstance(found, dict):
+        raise FormatError(f"{what} is not a JSON object")
+    return found
 
 
 def _entry(name: str, fields: Any) -> tuple[Tensor, int, int]:
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise FormatError(f"the name of tensor {shown(name)} is not Unicode text")
     match fields:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
-            if dtype not in ITEM_BYTES:
-                raise FormatError(f"tensor '{name}' has the type '{dtype}', which is not known")
-            if all(type(n) is int and n >= 0 for n in shape) and 0 <= start <= stop:
-                return Tensor(name, dtype, tuple(shape)), start, stop
-    raise FormatError(f"the entry of tensor '{name}' is not as it should be")
+            fits = len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
+            if fits and 0 <= start <= stop:
+                tensor = Tensor(name, dtype, tuple(shape))
+                check_type(tensor)
+                return tensor, start, stop
+    raise FormatError(f"the entry of tensor {shown(name)} is not as it should be")

@@ -5,98 +5,81 @@ a received model is written as its weights arrive.
 """
 
 import bisect
-import hashlib
-import os
-import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from weightcast.arrays import Weights
-from weightcast.errors import FormatError, ModelError, ParameterError
-from weightcast.models.tensors import ITEM_BYTES, Tensor, read_index, write_index
+from weightcast.errors import ModelError
+from weightcast.models.files.shards import Shards
+from weightcast.models.files.sources import source_of
+from weightcast.models.layout import Layout, put_together
+from weightcast.models.naming import Choice, chosen_by
+from weightcast.models.notes import Rounding, notes_on, rounding_of
+from weightcast.models.tensors import ITEM_BITS, Tensor
+from weightcast.models.widening import WEIGHT_DTYPES, Raw, widen_into
 
-WEIGHT_DTYPES = ("F32", "BF16", "F16")
+__all__ = ["WEIGHT_DTYPES", "Layout", "Model", "chosen_by", "open_model", "put_together"]
 
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which tensors of a model are weights and which are carried, both sorted by name.
-
-    Args:
-        weights: their values, in this order, are the flat array that is sent.
-        carried: sent error-free.
-    """
-
-    weights: tuple[Tensor, ...]
-    carried: tuple[Tensor, ...]
-
-    @property
-    def n_weights(self) -> int:
-        """Number of weights."""
-        return sum(tensor.n_values for tensor in self.weights)
-
-    @property
-    def carried_bytes(self) -> int:
-        """Bytes of all carried tensors."""
-        return sum(tensor.n_bytes for tensor in self.carried)
-
-    def received(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Return the tensors of the received model in file order: carried, weights, carried.
-
-        Weights become float32. Wider types stand first, so that every tensor is aligned.
-        """
-        weights = [Tensor(tensor.name, "F32", tensor.shape) for tensor in self.weights]
-        carried = sorted(self.carried, key=lambda tensor: -ITEM_BYTES[tensor.dtype])
-        wide = [tensor for tensor in carried if ITEM_BYTES[tensor.dtype] >= 4]
-        return wide, weights, carried[len(wide) :]
+MAX_NAME = 256
+"""Characters of a model's name."""
 
 
 class Model:
-    """A safetensors file taken apart; its weights are a `WeightSource` read from disk.
+    """Safetensors files taken apart; the weights are a `WeightSource` read from disk.
 
-    Of the tensors of type F32, BF16 or F16 those that ``choose`` picks are weights; all others are
-    carried. 16-bit values widen to float32 exactly.
+    Of the tensors of a type of `WEIGHT_DTYPES` those that ``choose`` picks are weights; all others
+    are carried. Narrow values widen to float32 exactly, F64 is rounded; an F64 tensor with a value
+    beyond float32 is carried.
 
     Args:
-        path: the file; it stays open until `close`.
+        path: a safetensors file, an index of shards, or a folder; see `source_of`.
         choose: says whether a tensor is a weight.
+        name: what the user calls it; None: the name of the file or folder.
+        empty: whether a model without weights is accepted, to be looked at.
 
     Raises:
-        ModelError: the file is not there, is not safetensors, or has no weights.
+        ModelError: the model is not there, is not safetensors, or has no weights.
     """
 
-    def __init__(self, path: Path, choose: Callable[[Tensor], bool]) -> None:
-        try:
-            self._file: BinaryIO = path.open("rb", buffering=0)
-        except OSError as error:
-            raise ModelError(f"cannot read the model '{path}': {error.strerror}") from None
-        try:
-            self._offsets = read_index(self._file, os.fstat(self._file.fileno()).st_size)
-        except (FormatError, OSError) as error:
-            self._file.close()
-            raise ModelError(f"'{path}' is not a safetensors file: {error}") from None
-
-        tensors = sorted(self._offsets, key=lambda tensor: tensor.name)
+    def __init__(
+        self,
+        path: Path,
+        choose: Callable[[Tensor], bool],
+        *,
+        name: str | None = None,
+        empty: bool = False,
+    ) -> None:
         self.path = path
-        weights = [t for t in tensors if t.dtype in WEIGHT_DTYPES and choose(t)]
-        self.layout = Layout(tuple(weights), tuple(t for t in tensors if t not in set(weights)))
-        if not self.layout.n_weights:
-            self._file.close()
-            raise ModelError(f"'{path}' has no tensor that could be sent as weights")
+        # What a header can hold: text, not too long.
+        self.name = (name or path.name).encode(errors="replace").decode()[:MAX_NAME]
+        self.source = source_of(path)
+        self.shards = Shards(self.source)
+        self._choose = choose
+        try:
+            self._roundings = self._look_at_doubles(choose)
+        except BaseException:
+            self.close()
+            raise
+        tensors = self.shards.tensors
+        fits = {t.name for t in tensors if t.dtype in WEIGHT_DTYPES and choose(t)}
+        fits -= {name for name, found in self._roundings.items() if found.beyond is not None}
+        self.layout = Layout(
+            tuple(t for t in tensors if t.name in fits),
+            tuple(t for t in tensors if t.name not in fits),
+        )
         self._ends = list(accumulate(t.n_values for t in self.layout.weights))
-        self._lock = threading.Lock()
+        if not len(self) and not empty:
+            self.close()
+            raise ModelError(f"'{path}' has no tensor that could be sent as weights")
 
     def __len__(self) -> int:
         """Return the number of weights."""
-        return self._ends[-1]
+        return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: slice) -> Weights:
         """Return the weights of a slice with step 1 as a new float32 array."""
@@ -113,101 +96,78 @@ class Model:
             i += 1
         return out
 
+    def place(self, index: int) -> tuple[str, tuple[int, ...]]:
+        """Return the name of the tensor that weight ``index`` is in, and the index within it.
+
+        Raises:
+            IndexError: there is no such weight.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"weights are 0 .. {len(self) - 1}, got {index}")
+        i = bisect.bisect_right(self._ends, index)
+        tensor = self.layout.weights[i]
+        within = index - (self._ends[i] - tensor.n_values)
+        return tensor.name, tensor.place(within)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a sender should know before sending, a line each; reads the carried floats once."""
+        idle = self._choose.idle(self.shards.tensors) if isinstance(self._choose, Choice) else []
+        return notes_on(self.layout, self.shards, self._roundings, idle)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The safetensors files, sorted by name."""
+        return tuple(self.source.files.values())
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the files say about themselves, `__metadata__` of safetensors."""
+        return self.shards.metadata
+
     def carried(self) -> Iterator[tuple[Tensor, bytes]]:
         """Yield each carried tensor with its bytes."""
         for tensor in self.layout.carried:
             raw = np.empty(tensor.n_bytes, np.uint8)
-            self._read_into(raw, self._offsets[tensor])
+            self.shards.read_into(raw, tensor)
             yield tensor, raw.tobytes()
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file, hexadecimal."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """Return the SHA-256 of the file, hexadecimal; of a sharded model see `Source.digest`."""
+        return self.source.digest()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the files."""
+        self.shards.close()
+
+    def _look_at_doubles(self, choose: Callable[[Tensor], bool]) -> dict[str, Rounding]:
+        return {
+            tensor.name: rounding_of(self.shards.pieces(tensor))
+            for tensor in self.shards.tensors
+            if tensor.dtype == "F64" and choose(tensor)
+        }
 
     def _widen_into(self, out: Weights, tensor: Tensor, first: int) -> None:
-        offset = self._offsets[tensor] + first * ITEM_BYTES[tensor.dtype]
+        item = ITEM_BITS[tensor.dtype] // 8
         if tensor.dtype == "F32":
-            self._read_into(out, offset)
+            self.shards.read_into(out, tensor, first * item)
             return
-        raw = np.empty(len(out), np.uint16)
-        self._read_into(raw, offset)
-        if tensor.dtype == "BF16":
-            np.left_shift(raw, 16, out=out.view(np.uint32), dtype=np.uint32)
-        else:
-            out[:] = raw.view(np.float16)
-
-    def _read_into(self, out: npt.NDArray[np.generic], offset: int) -> None:
-        view = out.view(np.uint8).data
-        with self._lock:
-            self._file.seek(offset)
-            while view:
-                n = self._file.readinto(view)  # type: ignore[attr-defined]
-                if not n:
-                    raise ModelError(f"'{self.path}' became shorter while it was read")
-                view = view[n:]
+        raw: Raw = np.empty(len(out) * item, np.uint8)
+        self.shards.read_into(raw, tensor, first * item)
+        widen_into(out, raw, tensor.dtype)
 
 
 @contextmanager
 def open_model(
-    path: Path, choose: Callable[[Tensor], bool] = lambda tensor: len(tensor.shape) >= 2
+    path: Path,
+    choose: Callable[[Tensor], bool] = lambda tensor: len(tensor.shape) >= 2,
+    *,
+    name: str | None = None,
+    empty: bool = False,
 ) -> Iterator[Model]:
     """Open a `Model`, by default with all tensors of two or more dimensions as weights."""
-    model = Model(path, choose)
+    model = Model(path, choose, name=name, empty=empty)
     try:
         yield model
     finally:
         model.close()
-
-
-def chosen_by(include: Sequence[str], exclude: Sequence[str]) -> Callable[[Tensor], bool]:
-    """Return a choice of weights by name among the tensors with two or more dimensions.
-
-    Args:
-        include: regular expressions; if there are any, one must be found in the name.
-        exclude: regular expressions; none may be found in the name.
-    """
-    wanted, unwanted = _patterns(include), _patterns(exclude)
-
-    def choose(tensor: Tensor) -> bool:
-        chosen = not wanted or any(pattern.search(tensor.name) for pattern in wanted)
-        refused = any(pattern.search(tensor.name) for pattern in unwanted)
-        return len(tensor.shape) >= 2 and chosen and not refused
-
-    return choose
-
-
-def put_together(
-    file: BinaryIO, layout: Layout, blocks: Iterable[Weights], carried: Mapping[str, bytes]
-) -> None:
-    """Write a received model as safetensors while its weights arrive.
-
-    Args:
-        file: open for writing.
-        layout: of the model.
-        blocks: all weights in order, in arrays of any length.
-        carried: bytes of each carried tensor by name.
-    """
-    before, weights, after = layout.received()
-    file.write(write_index([*before, *weights, *after]))
-    for tensor in before:
-        file.write(carried[tensor.name])
-    written = 0
-    for block in blocks:
-        file.write(block.data)
-        written += len(block)
-    if written != layout.n_weights:
-        raise ModelError(f"the layout has {layout.n_weights} weights, got {written}")
-    for tensor in after:
-        file.write(carried[tensor.name])
-
-
-def _patterns(texts: Sequence[str]) -> list[re.Pattern[str]]:
-    try:
-        return [re.compile(text) for text in texts]
-    except re.error as error:
-        raise ParameterError(f"the pattern '{error.pattern!s}' is broken: {error.msg}") from None

@@ -1,11 +1,12 @@
 """The trained models that come with the project, each with its provenance card."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from weightcast.errors import UnknownNameError
+from weightcast.models.files.sources import source_of
+from weightcast.models.naming import shown
 
 _FOLDER = Path(__file__).with_name("checkpoints")
 DEFAULT_MODEL = "resnet18-cifar10-l2"
@@ -23,21 +24,26 @@ def card(name: str) -> dict[str, Any]:
 
 
 def find(name: str) -> Path:
-    """Return the file of a shipped model, or of a model given as a path.
+    """Return the file of a shipped model, or a path as it is: `source_of` says what it may be.
 
     Raises:
-        UnknownNameError: neither a shipped model nor a file.
+        UnknownNameError: neither a shipped model nor a path to anything.
     """
     shipped = models()
     if name in shipped:
         return shipped[name]
-    if Path(name).is_file():
+    try:
+        is_there = bool(name) and Path(name).exists()
+    except OSError:  # `source_of` says why it cannot be looked at.
+        is_there = True
+    if is_there:
         return Path(name)
     known = ", ".join(shipped)
-    raise UnknownNameError(f"no model '{name}': neither a file nor one of the shipped: {known}")
+    raise UnknownNameError(
+        f"no model {shown(name, 200)}: neither a file or folder nor one of the shipped: {known}"
+    )
 
 
 def digest(name: str) -> str:
-    """Return the SHA-256 of a model's file, hexadecimal; errors as for `find`."""
-    with find(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a model, hexadecimal, see `Source.digest`; errors as for `find`."""
+    return source_of(find(name)).digest()

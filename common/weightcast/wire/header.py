@@ -4,52 +4,50 @@ import json
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from weightcast.channels import CHANNELS, Channel
+from weightcast.channels import Channel
+from weightcast.channels.crossing import crossing_of
 from weightcast.errors import FormatError
-from weightcast.models.tensors import ITEM_BYTES, Tensor
+from weightcast.models.tensors import MAX_DIMENSIONS, Tensor, check_type
 from weightcast.randomness import Noise
-from weightcast.registry import build
 
-VERSION = 1
+VERSION = 2
 PART_SYMBOLS = 1 << 20
 """Symbols per part: 4 MiB."""
-MAX_HEADER_BYTES = 1 << 16
+MAX_HEADER_BYTES = 1 << 24
+"""Enough for some 100,000 tensors."""
+MAX_PLAN_BYTES = 1 << 26
+"""Of the arrays of a plan, which the receiver keeps in memory."""
 SYMBOL_BYTES = 4
 
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 Whole = Annotated[int, Field(ge=-(1 << 64), le=1 << 64)]
 Number = Annotated[float, Field(allow_inf_nan=False)] | Whole
-Params = Annotated[dict[Name, Number | None], Field(max_length=64)]
 Dimension = Annotated[int, Field(ge=0, le=1 << 40)]
-TensorEntry = tuple[Name, Name, Annotated[list[Dimension], Field(max_length=16)]]
+Shape = Annotated[list[Dimension], Field(max_length=MAX_DIMENSIONS)]
+TensorEntry = tuple[str, Name, Shape]
+ArrayEntry = tuple[Name, Shape]
+PlanValue = Number | ArrayEntry
 
 
 class Header(BaseModel):
     """What the receiver must know before the first symbol; immutable once sent.
 
-    A tensor is written as [name, dtype, shape]. `scheme`, `params` and `plan` are looked at by the
-    receiver alone; `channel`, `channel_params`, `seed` and `stream` by the link.
+    A tensor is written as [name, dtype, shape], an array of the plan as [dtype, shape]. The link
+    looks at channel, seed and draw of the setup alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     model: Annotated[str, Field(max_length=256)]
     weights: Annotated[list[TensorEntry], Field(min_length=1)]
     carried: list[TensorEntry]
-    scheme: Name
-    params: Params
-    plan: Params
-    channel: Name
-    channel_params: Params
-    seed: Annotated[int, Field(ge=0, lt=2**64)]
-    stream: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    setup: Annotated[dict[Name, JsonValue], Field(max_length=64)]
+    plan: Annotated[dict[Name, PlanValue], Field(max_length=64)]
     n_weights: Annotated[int, Field(ge=1, le=1 << 40)]
     n_symbols: Annotated[int, Field(ge=1, le=1 << 44)]
-    evaluate: bool = True
-    n_images: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -59,9 +57,11 @@ class Header(BaseModel):
         for entries in (self.weights, self.carried):
             if [entry[0] for entry in entries] != sorted(entry[0] for entry in entries):
                 raise ValueError("tensors are not sorted by name")
-        for name, dtype, _ in [*self.weights, *self.carried]:
-            if dtype not in ITEM_BYTES:
-                raise ValueError(f"tensor '{name}' has the type '{dtype}', which is not known")
+        for tensor in (*self.plan_arrays, *self.weight_tensors, *self.carried_tensors):
+            check_type(tensor)
+        n_bytes = sum(array.n_bytes for array in self.plan_arrays)
+        if n_bytes > MAX_PLAN_BYTES:
+            raise ValueError(f"the plan's arrays take {n_bytes} bytes, at most {MAX_PLAN_BYTES}")
         total = sum(math.prod(shape) for _, _, shape in self.weights)
         if total != self.n_weights:
             raise ValueError(f"n_weights is {self.n_weights}, the shapes hold {total}")
@@ -83,9 +83,15 @@ class Header(BaseModel):
         return -(-self.n_symbols // PART_SYMBOLS)
 
     @property
-    def noise(self) -> Noise:
-        """The noise this transmission meets."""
-        return Noise(seed=self.seed, stream=self.stream)
+    def plan_numbers(self) -> dict[str, int | float]:
+        """The numbers of the plan."""
+        return {name: v for name, v in self.plan.items() if not isinstance(v, tuple)}
+
+    @property
+    def plan_arrays(self) -> tuple[Tensor, ...]:
+        """The arrays of the plan, which the side information holds, in its order."""
+        arrays = {name: v for name, v in self.plan.items() if isinstance(v, tuple)}
+        return tuple(Tensor(name, dtype, tuple(shape)) for name, (dtype, shape) in arrays.items())
 
     def part_bytes(self, n: int) -> int:
         """Return the length of part ``n``, or raise a `FormatError` if there is no such part."""
@@ -93,9 +99,9 @@ class Header(BaseModel):
             raise FormatError(f"there is no part {n}; parts are 0 .. {self.n_parts - 1}")
         return SYMBOL_BYTES * min(PART_SYMBOLS, self.n_symbols - n * PART_SYMBOLS)
 
-    def build_channel(self) -> Channel:
-        """Build the channel; raises `UnknownNameError` or `ParameterError`."""
-        return build(CHANNELS, self.channel, self.channel_params, "channel")
+    def crossing(self) -> tuple[Channel, Noise]:
+        """Return the channel and its noise; raises `UnknownNameError` or `ParameterError`."""
+        return crossing_of(self.setup)
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON: these bytes are counted in the ledger."""
@@ -116,7 +122,12 @@ def parse_header(text: bytes, max_bytes: int = MAX_HEADER_BYTES) -> Header:
     if len(text) > max_bytes:
         raise FormatError(f"the header has {len(text)} bytes, at most {max_bytes} are allowed")
     try:
-        fields = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+        fields = json.loads(
+            text,
+            object_pairs_hook=_without_doubles,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
     except FormatError:
         raise
     except (ValueError, RecursionError):  # A number of more than 4,300 digits is a ValueError too.
@@ -142,4 +153,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> float:
-    raise FormatError(f"the header has the number {name}; numbers must be finite")
+    raise FormatError(f"the header has the number {name[:32]}; numbers must be finite")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text)

@@ -1,8 +1,8 @@
 """Side information and carried tensors as one safetensors body.
 
 Tensors, in this order: `signs` (U8, packed bits), `classes` (U8, packed bits compressed with
-zstandard), then `carried/NAME` for every carried tensor. The first two are there only if the scheme
-has them.
+zstandard), `plan/NAME` for every array of the plan, then `carried/NAME` for every carried tensor.
+The first three are there only if the scheme has them.
 """
 
 import os
@@ -11,15 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import zstandard
 
 from weightcast.arrays import BLOCK, Bits
-from weightcast.errors import FormatError
+from weightcast.errors import FormatError, ParameterError
 from weightcast.models.tensors import Tensor, read_index, write_index
 from weightcast.models.weights import Model
+from weightcast.wire import plans
 from weightcast.wire.transmission import Transmission
 
 COMPRESSED = ("classes",)
@@ -27,6 +28,24 @@ _LEVEL = 9
 _SPOOL_BYTES = 8 << 20
 _PIECE = 1 << 20
 _MAX_WINDOW = 8 << 20
+
+
+class Block(NamedTuple):
+    """One block of a transmission.
+
+    Args:
+        at: index of its first weight.
+        n: its weights.
+        side: their side bits.
+        at_symbol: index of its first symbol.
+        n_symbols: its symbols.
+    """
+
+    at: int
+    n: int
+    side: dict[str, Bits]
+    at_symbol: int
+    n_symbols: int
 
 
 class SideWriter:
@@ -63,17 +82,19 @@ class SideWriter:
             raw = side[name].tobytes()
             plane.write(self._compressors[name].compress(raw) if name in COMPRESSED else raw)
 
-    def write(self, file: BinaryIO, model: Model) -> dict[str, int]:
+    def write(self, file: BinaryIO, model: Model, plan: Any) -> dict[str, int]:
         """Write the whole body; return the bytes of each bit plane. To be called once, last."""
         for name, compressor in self._compressors.items():
             self._planes[name].write(compressor.flush())
         lengths = {name: plane.tell() for name, plane in self._planes.items()}
         tensors = [Tensor(name, "U8", (length,)) for name, length in lengths.items()]
+        arrays = plans.body_of(plan)
+        tensors += [tensor for tensor, _ in arrays]
         file.write(write_index([*tensors, *map(_carried, model.layout.carried)]))
         for plane in self._planes.values():
             plane.seek(0)
             shutil.copyfileobj(plane, file, _PIECE)
-        for _, raw in model.carried():
+        for _, raw in (*arrays, *model.carried()):
             file.write(raw)
         return lengths
 
@@ -100,7 +121,8 @@ class SideReader:
         self._file: Any = path.open("rb")
         try:
             self._offsets, self.lengths = self._check_index()
-        except FormatError as error:
+            self.plan = transmission.plan or transmission.with_arrays(self._arrays())
+        except (FormatError, ParameterError) as error:
             self._file.close()
             raise FormatError(f"side information: {error}") from None
 
@@ -110,20 +132,17 @@ class SideReader:
 
     def carried(self) -> dict[str, bytes]:
         """Return the bytes of each carried tensor by its name in the model."""
-        found = {}
-        for tensor in self._transmission.layout.carried:
-            self._file.seek(self._offsets[f"carried/{tensor.name}"])
-            found[tensor.name] = self._file.read(tensor.n_bytes)
-        return found
+        tensors = self._transmission.layout.carried
+        return {tensor.name: self._bytes_of(_carried(tensor)) for tensor in tensors}
 
-    def blocks(self) -> Iterator[tuple[int, dict[str, Bits], int]]:
-        """Yield (weights in the block, its side bits, its symbols) through the transmission.
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks of the transmission, in order.
 
         Raises:
             FormatError: a bit plane is too short or too long, has spare bits that are not zero, or
                 does not lead to the promised number of symbols.
         """
-        header, scheme = self._transmission.header, self._transmission.scheme
+        header, scheme = self._transmission.header, self._transmission.setup.scheme
         planes = {name: self._plane(name) for name in scheme.side_names}
         n_symbols = 0
         for at in range(0, header.n_weights, BLOCK):
@@ -132,9 +151,9 @@ class SideReader:
             for name, bits in side.items():
                 if n % 8 and bits[-1] >> (n % 8):
                     raise FormatError(f"side information: '{name}' has spare bits that are not 0")
-            count = scheme.symbols_of(self._transmission.plan, n, side)
+            count = scheme.symbols_of(self.plan, at, n, side)
+            yield Block(at, n, side, n_symbols, count)
             n_symbols += count
-            yield n, side, count
         for plane in planes.values():
             next(plane, None)
         if n_symbols != header.n_symbols:
@@ -148,10 +167,21 @@ class SideReader:
         for _ in self.blocks():
             pass
 
+    def _arrays(self) -> dict[str, plans.Array]:
+        arrays = self._transmission.header.plan_arrays
+        return {
+            array.name: plans.read(array, self._bytes_of(plans.named(array))) for array in arrays
+        }
+
+    def _bytes_of(self, tensor: Tensor) -> bytes:
+        self._file.seek(self._offsets[tensor.name])
+        raw: bytes = self._file.read(tensor.n_bytes)
+        return raw
+
     def _check_index(self) -> tuple[dict[str, int], dict[str, int]]:
         offsets = read_index(self._file, os.fstat(self._file.fileno()).st_size)
         found = list(offsets)
-        wanted = [*self._transmission.scheme.side_names]
+        wanted = [*self._transmission.setup.scheme.side_names]
         lengths = {}
         for tensor, name in zip(found, wanted, strict=False):
             n, whole = tensor.n_bytes, self._n_bytes
@@ -159,10 +189,11 @@ class SideReader:
             if (tensor.name, tensor.dtype, tensor.shape) != (name, "U8", (n,)) or not fits:
                 raise FormatError(f"expected '{name}' for {whole} bytes, got {tensor}")
             lengths[name] = n
-        carried = list(map(_carried, self._transmission.layout.carried))
+        rest = {*map(plans.named, self._transmission.header.plan_arrays)}
+        rest |= {*map(_carried, self._transmission.layout.carried)}
         # Tensors without bytes share an offset, so the order among them is free.
-        if len(found) < len(wanted) or set(found[len(wanted) :]) != set(carried):
-            raise FormatError("its tensors are not the bit planes and the carried tensors")
+        if len(found) < len(wanted) or set(found[len(wanted) :]) != rest:
+            raise FormatError("its tensors are not the bit planes, the plan's and the carried ones")
         return {tensor.name: offset for tensor, offset in offsets.items()}, lengths
 
     def _plane(self, name: str) -> Iterator[Bits]:

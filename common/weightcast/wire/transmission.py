@@ -1,59 +1,60 @@
 """A checked header: the objects it names, and whether all its numbers agree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from weightcast.channels import Channel
-from weightcast.coding import SCHEMES, Scheme
 from weightcast.errors import FormatError
 from weightcast.ledger import Ledger
 from weightcast.models.weights import Layout
-from weightcast.registry import build, params_of
+from weightcast.setup import Setup
+from weightcast.wire import plans
 from weightcast.wire.header import Header, entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transmission:
-    """What a header stands for."""
+    """What a header stands for.
+
+    Args:
+        header: as it came.
+        layout: of the model.
+        setup: of the run.
+        plan: of the scheme; None as long as arrays of it are to come, see `with_arrays`.
+    """
 
     header: Header
     layout: Layout
-    scheme: Scheme[Any]
+    setup: Setup
     plan: Any
-    channel: Channel
+
+    def with_arrays(self, arrays: Mapping[str, plans.Array]) -> Any:
+        """Return the whole plan.
+
+        Raises:
+            ParameterError: it is not possible.
+            FormatError: counts that do not agree with it.
+        """
+        header, scheme = self.header, self.setup.scheme
+        plan = plans.assembled(scheme, header.plan_numbers, arrays, self.layout.weights)
+        if plan.n_weights != header.n_weights:
+            raise FormatError(f"n_weights is {header.n_weights}, the plan has {plan.n_weights}")
+        n_symbols = scheme.n_symbols(plan)
+        if n_symbols != header.n_symbols:
+            raise FormatError(f"n_symbols is {header.n_symbols}, scheme and plan give {n_symbols}")
+        return plan
 
 
-def announce(
-    *,
-    model: str,
-    layout: Layout,
-    scheme_name: str,
-    scheme: Scheme[Any],
-    plan: Any,
-    channel_name: str,
-    channel: Channel,
-    seed: int,
-    stream: int = 0,
-    evaluate: bool = True,
-    n_images: int | None = None,
-) -> Header:
+def announce(model: str, layout: Layout, setup: Setup, plan: Any) -> Header:
     """Return the header of a transmission."""
     return Header(
         model=model,
         weights=entries(layout.weights),
         carried=entries(layout.carried),
-        scheme=scheme_name,
-        params=params_of(scheme),
-        plan=params_of(plan),
-        channel=channel_name,
-        channel_params=params_of(channel),
-        seed=seed,
-        stream=stream,
+        setup=setup.spec(),
+        plan=plans.written(plan),
         n_weights=layout.n_weights,
-        n_symbols=scheme.n_symbols(plan),
-        evaluate=evaluate,
-        n_images=n_images,
+        n_symbols=setup.scheme.n_symbols(plan),
     )
 
 
@@ -69,11 +70,13 @@ def ledger_of(
         capacity: of the channel, in bits per use.
     """
     carried = sum(tensor.n_bytes for tensor in header.carried_tensors)
-    index = side_bytes - sum(plane_bytes.values()) - carried
+    arrays = sum(array.n_bytes for array in header.plan_arrays)
+    index = side_bytes - sum(plane_bytes.values()) - arrays - carried
+    side_bits = {name: 8 * length for name, length in plane_bytes.items()}
     return Ledger(
         n_weights=header.n_weights,
         n_symbols=header.n_symbols,
-        side_bits={name: 8 * length for name, length in plane_bytes.items()},
+        side_bits=side_bits | ({"plan": 8 * arrays} if arrays else {}),
         carried_bits=8 * carried,
         header_bits=8 * (len(header.to_bytes()) + index),
         capacity=capacity,
@@ -84,21 +87,16 @@ def check(header: Header) -> Transmission:
     """Build what the header names.
 
     Raises:
-        UnknownNameError: no such scheme or channel.
+        UnknownNameError: no such scheme, decoder, channel or task.
         ParameterError: a param or the plan is not possible.
         FormatError: counts that do not agree.
     """
-    scheme = build(SCHEMES, header.scheme, header.params, "scheme")
-    plan = build({header.scheme: scheme.plan_type}, header.scheme, header.plan, "plan of")
-    if plan.n_weights != header.n_weights:
-        raise FormatError(f"n_weights is {header.n_weights}, the plan has {plan.n_weights}")
-    n_symbols = scheme.n_symbols(plan)
-    if n_symbols != header.n_symbols:
-        raise FormatError(f"n_symbols is {header.n_symbols}, scheme and plan give {n_symbols}")
-    return Transmission(
+    transmission = Transmission(
         header=header,
         layout=Layout(header.weight_tensors, header.carried_tensors),
-        scheme=scheme,
-        plan=plan,
-        channel=header.build_channel(),
+        setup=Setup.from_spec(header.setup),
+        plan=None,
     )
+    if header.plan_arrays:
+        return transmission
+    return replace(transmission, plan=transmission.with_arrays({}))

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from weightcast.experiment.results import Results, Row
 from weightcast.models.weights import open_model
-from weightcast.sweeps import Results
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import PAPER_REMARKS
 from weightcast_client.reproduction.paper import STDS, TABLES, Table
 from weightcast_client.reproduction.run import all_runs, write_page
-from weightcast_client.reproduction.summary import cliff, curves
+from weightcast_client.reproduction.summary import cliff, curves, std_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,16 +22,14 @@ def results(tmp_path: Path) -> Results:
     found = Results(tmp_path / "out/results.jsonl")
     found.path.parent.mkdir()
     for run in all_runs(quick=True):
-        is_good = run.channel_params["std"] < 0.15
-        found._rows[run.key] = {
-            "model": run.model,
-            "scheme": run.scheme,
-            "channel_params": run.channel_params,
-            "accuracy": 90.0 + 0.1 * run.stream if is_good else 10.0,
+        is_good = std_of(run.setup.channel) < 0.15
+        figures = {
+            "accuracy": 90.0 + 0.1 * run.setup.draw if is_good else 10.0,
             "clean_accuracy": 90.0,
             "uses_per_weight": 1.0,
             "all_in_uses_per_weight": 1.25,
         }
+        found._rows[run.key] = Row(run, run.row() | figures)
     return found
 
 
@@ -87,7 +85,7 @@ def test_what_the_page_says_of_layers_under_adaptive_redundancy_is_in_its_result
     found = {
         noisy: {
             model: curve
-            for (model, _), curve in curves(r for r in rows if r["noisy"] == noisy).items()
+            for (model, _), curve in curves(r for r in rows if r.run.noisy == noisy).items()
         }
         for noisy in ("*", "!layer4.1.*", "!layer4.*")
     }

@@ -112,11 +112,21 @@ def serving() -> Any:
 
 @pytest.fixture(scope="session")
 def queue() -> Callable[..., str]:
-    """A call that queues a send without evaluation and returns its path: (client, **fields)."""
+    """A call that queues a send without evaluation and returns its path.
 
-    def call(client: httpx.Client, **fields: Any) -> str:
-        fields = {"model": "small.safetensors", "std": 0.3, "evaluate": False} | fields
-        answer = client.post("/sends", json=fields)
+    Arguments: client, fields of the send; others are fields of its setup.
+    """
+
+    def call(
+        client: httpx.Client,
+        *,
+        model: str = "small.safetensors",
+        std: float = 0.3,
+        repeat: int = 1,
+        **setup: Any,
+    ) -> str:
+        body = {"model": model, "std": std, "repeat": repeat, "setup": {"task": None} | setup}
+        answer = client.post("/sends", json=body)
         assert answer.status_code == 202, answer.text
         return str(answer.headers["location"])
 

@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
+from weightcast.decoding import DECODERS
 from weightcast.errors import ParameterError
 from weightcast.models import zoo
+from weightcast.tasks import TASKS
 from weightcast.wire.digest import digest_of
 from weightcast_client.service.bodies import MAX_BYTES, SendBody
 from weightcast_client.service.store import Store
@@ -34,22 +36,17 @@ def wait_until_sending(client: httpx.Client, path: str) -> None:
 def test_a_send_is_accepted_with_its_place_and_all_that_was_not_said(
     client: httpx.Client, queue: Any
 ) -> None:
-    answer = client.post("/sends", json={"model": "small.safetensors", "std": 1, "evaluate": False})
+    body = {"model": "small.safetensors", "std": 1, "setup": {"task": None, "seed": 3}}
+    answer = client.post("/sends", json=body)
     assert answer.status_code == 202
     told = answer.json()
     assert answer.headers["location"] == f"/sends/{told['id']}"
     assert told["state"] in ("queued", "sending")
     assert told["send"] == {
         "model": "small.safetensors",
-        "scheme": "adaptive-redundancy",
-        "params": {},
-        "channel": "awgn",
-        "channel_params": {},
+        "setup": {"task": None, "seed": 3},
         "std": 1.0,
-        "seed": 0,
         "repeat": 1,
-        "evaluate": False,
-        "limit": None,
     }
     assert client.get(answer.headers["location"]).json()["send"] == told["send"]
 
@@ -60,6 +57,8 @@ def test_the_default_send_is_that_of_the_command() -> None:
 
 SCHEME_NAMES = ", ".join(sorted(SCHEMES))
 CHANNEL_NAMES = ", ".join(sorted(CHANNELS))
+DECODER_NAMES = ", ".join(sorted(DECODERS))
+TASK_NAMES = ", ".join(sorted(TASKS))
 KNOWN = ", ".join(sorted([*zoo.models(), "model.safetensors", "small.safetensors"]))
 
 
@@ -70,21 +69,11 @@ KNOWN = ", ".join(sorted([*zoo.models(), "model.safetensors", "small.safetensors
         ({"std": -0.1}, "parameter-error", "std must be in 0 .. 1e+06, got -0.1"),
         ({"std": "loud"}, "request", "std: Input should be a valid number"),
         ({"sdt": 1}, "request", "sdt: Extra inputs are not permitted"),
-        ({"scheme": "adaptve"}, "unknown-name", f"no scheme 'adaptve'; known: {SCHEME_NAMES}"),
-        ({"channel": "fog"}, "unknown-name", f"no channel 'fog'; known: {CHANNEL_NAMES}"),
-        ({"params": {"r_large": 0}}, "parameter-error", "r_large must be in 1 .. 1000, got 0"),
-        ({"params": {"r_large": "many"}}, "parameter-error", "must be an integer, got 'many'"),
-        ({"params": {"r_large": [1]}}, "parameter-error", "must be a number, got [1]"),
-        ({"params": {"rlarge": 2}}, "parameter-error", "has no param 'rlarge'; known: "),
-        ({"channel": "noiseless"}, "parameter-error", "channel 'noiseless' has no param 'std'"),
-        ({"channel_params": {"snr": 1}}, "parameter-error", "channel 'awgn' has no param 'snr'"),
-        ({"seed": -1}, "parameter-error", "seed must be in 0 .. 2**64 - 1, got -1"),
-        ({"seed": 2**64}, "parameter-error", "seed must be in 0 .. 2**64 - 1"),
-        ({"seed": True}, "request", "seed: Input should be a valid integer"),
+        ({"repeat": "often"}, "request", "repeat: Input should be a valid integer"),
         ({"repeat": 0}, "request", "repeat: Input should be greater than or equal to 1"),
         ({"repeat": 1001}, "request", "repeat: Input should be less than or equal to 1000"),
-        ({"limit": 10_001}, "request", "limit: Input should be less than or equal to 10000"),
-        ({"evaluate": True}, "model-error", "any model can be sent"),
+        ({"setup": []}, "request", "setup: Input should be an object"),
+        ({"setup": {}}, "model-error", "no task is known for this model's tensors"),
         ({"model": "nothing"}, "unknown-name", f"no model 'nothing'; known: {KNOWN}"),
         ({"model": "../receiver.db"}, "unknown-name", "no model '../receiver.db'"),
         ({"model": ".."}, "unknown-name", "no model '..'"),
@@ -103,7 +92,75 @@ def test_what_cannot_be_sent_is_refused_before_it_is_queued(
         (tmp_path / "models/folder").mkdir()
         (tmp_path / "models/way-out").symlink_to(small_path)
         (tmp_path / "models/text").write_text("this is no model" * 10)
-    body = {"model": "small.safetensors", "std": 0.1, "evaluate": False} | fields
+    body = {"model": "small.safetensors", "std": 0.1, "setup": {"task": None}} | fields
+    answer = client.post("/sends", json=body)
+    assert is_problem(answer, 422, kind)
+    assert says in answer.json()["detail"]
+    assert str(tmp_path) not in answer.text
+    assert client.get("/sends").json() == {"sends": []}
+
+
+REDUNDANCY = {"name": "adaptive-redundancy"}
+
+
+@pytest.mark.parametrize(
+    ("setup", "kind", "says"),
+    [
+        ({"scheme": "adaptve"}, "unknown-name", f"no scheme 'adaptve'; known: {SCHEME_NAMES}"),
+        ({"channel": "fog"}, "unknown-name", f"no channel 'fog'; known: {CHANNEL_NAMES}"),
+        ({"decoder": "oracle"}, "unknown-name", f"no decoder 'oracle'; known: {DECODER_NAMES}"),
+        ({"task": "chess"}, "unknown-name", f"no task 'chess'; known: {TASK_NAMES}"),
+        (
+            {"scheme": REDUNDANCY | {"r_large": 0}},
+            "parameter-error",
+            "r_large must be in 1 .. 1000, got 0",
+        ),
+        (
+            {"scheme": REDUNDANCY | {"r_large": "many"}},
+            "parameter-error",
+            "must be an integer, got 'many'",
+        ),
+        (
+            {"scheme": REDUNDANCY | {"r_large": "2"}},
+            "parameter-error",
+            "must be an integer, got '2'",
+        ),
+        ({"scheme": REDUNDANCY | {"r_large": [1]}}, "parameter-error", "an integer, got [1]"),
+        ({"scheme": REDUNDANCY | {"rlarge": 2}}, "parameter-error", "no param 'rlarge'; known: "),
+        ({"scheme": 7}, "parameter-error", "a scheme is a name or an object with one, got 7"),
+        ({"decoder": {"name": "clipped", "limit": 0.5}}, "parameter-error", "limit must be at"),
+        ({"channel": "noiseless"}, "parameter-error", "channel 'noiseless' has no param 'std'"),
+        (
+            {"channel": {"name": "awgn", "snr": 1}},
+            "parameter-error",
+            "channel 'awgn' has no param 'snr'",
+        ),
+        ({"channel": ["awgn"]}, "parameter-error", "a channel is a name or an object with one"),
+        ({"seed": -1}, "parameter-error", "seed must be in 0 .. 2**64 - 1, got -1"),
+        ({"seed": 2**64}, "parameter-error", "seed must be in 0 .. 2**64 - 1"),
+        ({"seed": True}, "parameter-error", "'seed', must be an integer, got True"),
+        ({"seed": "1"}, "parameter-error", "'seed', must be an integer, got '1'"),
+        ({"draw": -1}, "parameter-error", "draw must be in 0 .. 2**64 - 1, got -1"),
+        ({"split": "exam"}, "parameter-error", "'split', must be one of "),
+        ({"n_samples": 0}, "parameter-error", "n_samples must be at least 1 for test, got 0"),
+        (
+            {"n_samples": 10_001, "task": "cifar10"},
+            "parameter-error",
+            "n_samples must be 1 .. 10000 for test, got 10001",
+        ),
+        ({"task": "cifar10"}, "model-error", "not the tensors of cifar10: 'conv1.weight' is"),
+        ({"sdt": 1}, "parameter-error", "setup has no param 'sdt'; known: channel, decoder, "),
+    ],
+)
+def test_a_setup_that_cannot_be_is_refused_before_it_is_queued(
+    setup: dict[str, Any],
+    kind: str,
+    says: str,
+    client: httpx.Client,
+    tmp_path: Path,
+    is_problem: Any,
+) -> None:
+    body = {"model": "small.safetensors", "std": 0.1, "setup": {"task": None} | setup}
     answer = client.post("/sends", json=body)
     assert is_problem(answer, 422, kind)
     assert says in answer.json()["detail"]
@@ -134,7 +191,7 @@ def test_the_same_key_gives_the_same_send_and_not_another_one(
     client: httpx.Client, is_problem: Any
 ) -> None:
     def post(std: float, key: str) -> httpx.Response:
-        body = {"model": "small.safetensors", "std": std, "evaluate": False}
+        body = {"model": "small.safetensors", "std": std, "setup": {"task": None}}
         return client.post("/sends", json=body, headers={"idempotency-key": key})
 
     first = post(0.5, "a")
@@ -151,7 +208,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(
 ) -> None:
     wait_until_sending(client, queue(client))
     paths = [queue(client, seed=seed) for seed in range(2)]
-    body = {"model": "small.safetensors", "std": 0.3, "evaluate": False}
+    body = {"model": "small.safetensors", "std": 0.3, "setup": {"task": None}}
     answer = client.post("/sends", json=body)
     assert is_problem(answer, 503, "queue-full")
     assert answer.json()["detail"] == "2 sends are waiting, come back later"

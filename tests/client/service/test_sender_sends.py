@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from weightcast.models import zoo
 from weightcast_client.service.bodies import SendBody
 from weightcast_web.command import INTERRUPTED
 
@@ -74,7 +73,7 @@ def test_the_token_is_shown_to_the_link(
         sender(settings(link, token=SecretStr(token))) as client,
     ):
         client.headers["authorization"] = f"Bearer {token}"
-        body = {"model": "small.safetensors", "std": 0.3, "evaluate": False}
+        body = {"model": "small.safetensors", "std": 0.3, "setup": {"task": None}}
         path = client.post("/sends", json=body).headers["location"]
         assert result_of(client, path)["n_weights"] == 1000
 
@@ -83,7 +82,7 @@ def test_a_send_that_fails_at_the_other_end_tells_why(
     sender: Any, settings: Any, ends: Any, queue: Any
 ) -> None:
     with sender(settings(ends.link)) as client:
-        path = queue(client, params={"n_large": 1001})
+        path = queue(client, scheme={"name": "adaptive-redundancy", "n_large": 1001})
         client.get(f"{path}/events")
         found = client.get(path).json()
         assert (found["state"], found["result"]) == ("failed", None)
@@ -233,7 +232,7 @@ def test_a_second_service_on_the_same_folder_is_refused(
 def test_the_first_send_is_sent_once_and_told_at_every_start(
     sender: Any, settings: Any, own_ends: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = SendBody(model="small.safetensors", std=0.25, evaluate=False)
+    first = SendBody(model="small.safetensors", std=0.25, setup={"task": None})
     caplog.set_level("INFO")
     lines = []
     for _ in range(2):
@@ -251,12 +250,11 @@ def test_the_first_send_is_sent_once_and_told_at_every_start(
 @pytest.mark.cifar
 @pytest.mark.slow
 def test_a_shipped_model_arrives_with_the_accuracy_that_the_command_prints(
-    sender: Any, settings: Any, ends: Any, queue: Any, result_of: Any, comparable: Any,
-    client_send: Any,
-) -> None:  # fmt: skip
+    sender: Any, settings: Any, ends: Any, result_of: Any, comparable: Any, client_send: Any
+) -> None:
     with sender(settings(ends.link)) as client:
-        path = queue(client, model=zoo.DEFAULT_MODEL, std=0.1, evaluate=True, limit=100)
-        sent = result_of(client, path)
+        answer = client.post("/sends", json={"std": 0.1, "setup": {"n_samples": 100}})
+        sent = result_of(client, answer.headers["location"])
     printed = client_send("--std=0.1", "--limit=100", f"--link={ends.link}")
     assert sent["n_images"] == 100
     assert sent["accuracy"] > 80

@@ -1,6 +1,7 @@
 """What every channel promises; a channel without a case here fails."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -9,13 +10,18 @@ from hypothesis import strategies as st
 
 from weightcast.channels import CHANNELS, Channel
 from weightcast.channels.awgn import AWGN
+from weightcast.channels.cascade import Cascade
 from weightcast.channels.noiseless import Noiseless
 from weightcast.randomness import Noise
-from weightcast.registry import build, params_of
+from weightcast.registry import build, spec_of
 
 CASES: dict[str, list[Channel]] = {
     "awgn": [AWGN(std=0.0), AWGN(std=0.3), AWGN(std=1e6)],
     "noiseless": [Noiseless()],
+    "cascade": [
+        Cascade(stages=(AWGN(std=0.1), Noiseless(), AWGN(std=0.3))),
+        Cascade(stages=(Cascade(stages=(AWGN(std=0.2),)), AWGN(std=0.1))),
+    ],
 }
 every_channel = pytest.mark.parametrize(
     "channel", [case for cases in CASES.values() for case in cases], ids=repr
@@ -54,7 +60,7 @@ def test_a_seed_repeats(channel: Channel) -> None:
 def test_however_the_symbols_are_cut_each_meets_the_same_noise(
     channel: Channel, cuts: list[int], at: int
 ) -> None:
-    noise = Noise(seed=2, stream=3)
+    noise = Noise(seed=2, draw=3)
     ends = sorted([0, *cuts, len(SYMBOLS)])
     pieces = [channel.transmit(SYMBOLS[i:j], at + i, noise) for i, j in itertools.pairwise(ends)]
     assert np.array_equal(channel.transmit(SYMBOLS, at, noise), np.concatenate(pieces))
@@ -63,8 +69,31 @@ def test_however_the_symbols_are_cut_each_meets_the_same_noise(
 @every_channel
 def test_capacity_is_positive_and_params_survive_a_header(channel: Channel) -> None:
     assert channel.capacity() > 0
-    name = next(name for name, cls in CHANNELS.items() if type(channel) is cls)
-    assert build(CHANNELS, name, params_of(channel), "channel") == channel
+    assert build(CHANNELS, spec_of(channel)) == channel
+    assert build(CHANNELS, json.loads(json.dumps(spec_of(channel)))) == channel
+
+
+@every_channel
+def test_what_arrives_is_the_sent_times_the_gain_and_noise_of_the_state(channel: Channel) -> None:
+    noise, n = Noise(seed=6), 200_000
+    sent = np.resize(SYMBOLS, n)
+    state = channel.state(3, n, noise)
+    residue = channel.transmit(sent, 3, noise).astype("f8") - state.gain * sent
+    if np.max(state.std) == 0:
+        assert not residue.any()
+    else:
+        scaled = residue / state.std
+        # The mean of n squares of a normal variable is off by sqrt(2 / n); 1 dB is 0.26.
+        assert abs(np.mean(scaled**2) - 1) <= 5 * np.sqrt(2 / n) < 0.26
+
+
+@every_channel
+def test_the_state_of_a_part_is_part_of_the_state(channel: Channel) -> None:
+    noise = Noise(seed=6, draw=1)
+    whole, part = channel.state(0, 100, noise), channel.state(40, 10, noise)
+    for name in ("gain", "std"):
+        expected = np.broadcast_to(getattr(whole, name), 100)[40:50]
+        assert np.array_equal(np.broadcast_to(getattr(part, name), 10), expected)
 
 
 @every_channel

@@ -14,11 +14,11 @@ N = 11_164_352
 CHUNK = 1 << 20
 
 
-def noise(std: float, seed: int, stream: int = 0) -> Iterator[np.ndarray]:
+def noise(std: float, seed: int, draw: int = 0) -> Iterator[np.ndarray]:
     """Yield the noise on N zero symbols in pieces, as float64."""
     for at in range(0, N, CHUNK):
         zeros = np.zeros(min(CHUNK, N - at), np.float32)
-        yield AWGN(std=std).transmit(zeros, at, Noise(seed=seed, stream=stream)).astype("f8")
+        yield AWGN(std=std).transmit(zeros, at, Noise(seed=seed, draw=draw)).astype("f8")
 
 
 @pytest.mark.parametrize(("std", "seed"), [(0.1, 0), (1.0, 123), (1e-3, 2**64 - 1)])
@@ -64,10 +64,10 @@ def test_neighbouring_symbols_are_independent() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [Noise(seed=0, stream=1), Noise(seed=1), Noise(seed=2**32), Noise(seed=0, stream=2**32)],
+    [Noise(seed=0, draw=1), Noise(seed=1), Noise(seed=2**32), Noise(seed=0, draw=2**32)],
     ids=repr,
 )
-def test_two_streams_or_seeds_never_share_noise(other: Noise) -> None:
+def test_two_draws_or_seeds_never_share_noise(other: Noise) -> None:
     a, b = Noise(seed=0).normal(0, CHUNK), other.normal(0, CHUNK)
     correlation = float(np.mean(a.astype(np.float64) * b))
     assert abs(correlation) <= 4 / math.sqrt(CHUNK)

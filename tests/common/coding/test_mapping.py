@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from weightcast.channels.awgn import AWGN
+from weightcast.channels.noiseless import Noiseless
 from weightcast.coding.adaptive_mapping import AdaptiveMapping
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
-from weightcast.coding.base import Scheme
-from weightcast.coding.mapping import ClassPlan, RangePlan, plan_classes
+from weightcast.coding.base import Arrived, Scheme
+from weightcast.coding.plans import ClassPlan, RangePlan, plan_classes
 from weightcast.coding.sign_protection import SignProtection
 from weightcast.coding.unprotected import Unprotected
+from weightcast.decoding.clipped import Clipped
 from weightcast.errors import ParameterError
 from weightcast.pipeline import transmit
-from weightcast.randomness import Noise
+from weightcast.setup import Setup
 
+NOISELESS = Noiseless()
 N = 1_000_000
 WEIGHTS = np.random.Generator(np.random.Philox(6)).laplace(0, 0.05, N).astype(np.float32)
 
@@ -52,7 +55,10 @@ def expected_mse(scheme: Scheme, std: float) -> float:
 )
 def test_the_error_of_the_weights_is_the_noise_budget(scheme: Scheme) -> None:
     std = 0.2
-    error = transmit(WEIGHTS, scheme, AWGN(std=std), Noise(seed=11)).astype(np.float64) - WEIGHTS
+    error = (
+        transmit(WEIGHTS, Setup(scheme=scheme, channel=AWGN(std=std), seed=11)).astype(np.float64)
+        - WEIGHTS
+    )
     # The mean of N squared normal errors has a standard error of sqrt(2 / N) of itself; with two
     # classes of unequal noise it is that of the squares themselves.
     standard_error = float(np.std(error**2)) / math.sqrt(N)
@@ -63,7 +69,10 @@ def test_the_error_of_the_weights_is_the_noise_budget(scheme: Scheme) -> None:
 
 def test_sign_protection_has_6_db_less_noise_on_symmetric_weights() -> None:
     weights = np.concatenate([WEIGHTS, -WEIGHTS])
-    plain, protected = Unprotected().plan(weights), SignProtection().plan(weights)
+    plain, protected = (
+        Unprotected().plan(weights, (), NOISELESS),
+        SignProtection().plan(weights, (), NOISELESS),
+    )
     assert (plain.high - plain.low) / (protected.high - protected.low) == pytest.approx(2, 1e-4)
 
 
@@ -71,7 +80,9 @@ def test_a_limit_halves_the_error_of_the_smallest_magnitudes() -> None:
     weights = np.zeros(N, np.float32)
     weights[0] = 1
     std = 0.2  # So far from the other end that nothing reaches it.
-    received = transmit(weights, SignProtection(limit=1.0), AWGN(std=std), Noise(seed=12))
+    received = transmit(
+        weights, Setup(scheme=SignProtection(), decoder=Clipped(), channel=AWGN(std=std), seed=12)
+    )
     # Errors are max(0, z / 2): the mean of their squares is std^2 / 8. At unit variance max(0, z)^2
     # has the variance 3 / 2 - 1 / 4 = 5 / 4.
     mse = float(np.mean(received[1:].astype(np.float64) ** 2))
@@ -79,17 +90,17 @@ def test_a_limit_halves_the_error_of_the_smallest_magnitudes() -> None:
 
 
 def test_the_average_is_limited_not_what_it_is_made_of() -> None:
-    scheme = AdaptiveRedundancy(n_large=0, r_small=3, limit=1.0)
-    plan = scheme.plan(np.array([0.0, 2.0], np.float32))
+    scheme = AdaptiveRedundancy(n_large=0, r_small=3)
+    plan = scheme.plan(np.array([0.0, 2.0], np.float32), (), NOISELESS)
     side = {"signs": np.zeros(1, np.uint8), "classes": np.zeros(1, np.uint8)}
     symbols = np.array([1.5, 0.75, 0.0, 1.5, 1.25, 1.0], np.float32)
-    assert scheme.decode(plan, symbols, 2, side).tolist() == [1.75, 2.0]
+    assert scheme.decode(plan, 0, 2, Arrived(symbols), side, Clipped()).tolist() == [1.75, 2.0]
 
 
 def test_averaging_k_copies_divides_the_error_by_k() -> None:
     def mse(k: int) -> float:
         scheme = AdaptiveRedundancy(n_large=0, r_small=k)
-        received = transmit(WEIGHTS, scheme, AWGN(std=0.1), Noise(seed=4))
+        received = transmit(WEIGHTS, Setup(scheme=scheme, channel=AWGN(std=0.1), seed=4))
         return float(np.mean((received.astype(np.float64) - WEIGHTS) ** 2))
 
     assert mse(1) / mse(7) == pytest.approx(7, rel=5 * 2 * math.sqrt(2 / N))
@@ -99,7 +110,7 @@ def test_the_defaults_are_the_papers_numbers_for_resnet18() -> None:
     weights = np.zeros(11_164_352, np.float32)
     weights[::3] = 1
     scheme = AdaptiveRedundancy()
-    plan = scheme.plan(weights)
+    plan = scheme.plan(weights, (), NOISELESS)
     assert plan.n_large == 6_998
     assert scheme.n_symbols(plan) == 11_227_334
     assert scheme.n_symbols(plan) / plan.n_weights < 1.006
@@ -114,8 +125,8 @@ def test_the_large_class_holds_exactly_the_n_largest_magnitudes(
 ) -> None:
     n_large = min(n_large, len(values))
     scheme = AdaptiveMapping(n_large=n_large)
-    plan = scheme.plan(values)
-    classes = scheme.encode(plan, values, 0).side["classes"]
+    plan = scheme.plan(values, (), NOISELESS)
+    classes = scheme.encode(plan, 0, values).side["classes"]
     is_large = np.unpackbits(classes, bitorder="little")[: len(values)].astype(bool)
     assert is_large.sum() == n_large == plan.n_large
     magnitudes = np.abs(values)
@@ -137,7 +148,10 @@ def test_a_share_is_rounded_to_the_nearest_number_of_weights() -> None:
         (lambda: AdaptiveMapping(large_fraction=1.5), "large_fraction must be in 0 .. 1, got 1.5"),
         (lambda: AdaptiveRedundancy(r_small=0), "r_small must be in 1 .. 1000, got 0"),
         (lambda: AdaptiveRedundancy(r_large=1001), "r_large must be in 1 .. 1000, got 1001"),
-        (lambda: AdaptiveMapping(n_large=9).plan(WEIGHTS[:8]), "at most the number of weights 8"),
+        (
+            lambda: AdaptiveMapping(n_large=9).plan(WEIGHTS[:8], (), NOISELESS),
+            "at most the number of weights 8",
+        ),
         (lambda: RangePlan(n_weights=0, low=0, high=1), "n_weights must be at least 1, got 0"),
         (lambda: RangePlan(n_weights=1, low=1, high=0), "high must be at least low = 1, got 0"),
         (lambda: RangePlan(n_weights=1, low=0, high=math.inf), "high must be finite"),

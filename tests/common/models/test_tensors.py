@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightcast.errors import FormatError
-from weightcast.models.tensors import Tensor, read_index, write_index
+from weightcast.models.tensors import ITEM_BITS, Tensor, read_head, read_index, write_index
 
 
 def file_of(index: Any, n_bytes: int = 0, length: int | None = None) -> bytes:
@@ -51,6 +51,12 @@ def test_metadata_is_skipped() -> None:
     assert read(raw) == {Tensor("a", "U8", (2,)): len(raw) - 2}
 
 
+def test_metadata_that_were_written_are_read() -> None:
+    tensor, metadata = Tensor("a", "U8", (2,)), {"format": "pt", "é": ""}
+    raw = write_index([tensor], metadata) + bytes(2)
+    assert read_head(io.BytesIO(raw), len(raw)) == ({tensor: len(raw) - 2}, metadata)
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
@@ -64,7 +70,15 @@ def test_metadata_is_skipped() -> None:
         (file_of([]), "not a JSON object"),
         (file_of(b'{"a": 1, "a": 2}'), "a name twice"),
         (file_of({"a": 1}), "entry of tensor 'a'"),
-        (file_of({"a": entry(0, 2, "U9")}, 2), "type 'U9', which is not known"),
+        (file_of({"__metadata__": {"a": 1}}), "metadata are not names and texts"),
+        (file_of({"__metadata__": "a"}), "metadata are not names and texts"),
+        (file_of({"a": entry(0, 2, "U9")}, 2), "type 'U9', which is not known; known: BF16, BOOL"),
+        (file_of({"a": entry(0, 2, "F4", [3])}, 2), "3 values of 4 bits .* do not fill whole"),
+        (file_of({"a": entry(0, 2, "F6_E2M3", [1, 2])}, 2), "2 values of 6 bits"),
+        (file_of({"a": entry(0, 2, "F4", [6])}, 2), "overlap, have a gap or differ"),
+        (file_of({"\ud800": entry(0, 2)}, 2), r"name of tensor '\\ud800' is not Unicode"),
+        (file_of({"x" * 600: entry(2, 0)}), "entry of tensor 'x{39}…x{39}' is not as"),
+        (file_of({"a": entry(0, 0, shape=[1] * 65)}), "entry of tensor 'a'"),
         (file_of({"a": entry(0, 2, shape=[-2])}, 2), "entry of tensor 'a'"),
         (file_of({"a": entry(0, 2, shape=[True, 2])}, 2), "entry of tensor 'a'"),
         (file_of({"a": entry(0, 2, shape=[2.0])}, 2), "entry of tensor 'a'"),
@@ -80,6 +94,44 @@ def test_metadata_is_skipped() -> None:
 def test_a_broken_file_is_refused(raw: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         read(raw)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "n_bytes"),
+    [
+        ("F4", (2, 3), 3),
+        ("F6_E2M3", (4,), 3),
+        ("F6_E3M2", (2, 4), 6),
+        ("F8_E8M0", (3,), 3),
+        ("F8_E4M3FNUZ", (), 1),
+        ("C64", (2,), 16),
+    ],
+)
+def test_types_that_few_files_have_are_read(
+    dtype: str, shape: tuple[int, ...], n_bytes: int
+) -> None:
+    tensor = Tensor("a", dtype, shape)
+    assert tensor.n_bytes == n_bytes
+    assert list(read(write_index([tensor]) + bytes(n_bytes))) == [tensor]
+
+
+@pytest.mark.parametrize("dtype", sorted(ITEM_BITS))
+def test_the_library_knows_the_same_types_by_the_same_size(dtype: str) -> None:
+    from safetensors import SafetensorError, deserialize
+
+    raw = write_index([Tensor("a", dtype, (8,))]) + bytes(ITEM_BITS[dtype])
+    try:
+        found = dict(deserialize(raw))
+    except SafetensorError as error:  # An older library: it has not heard of the type.
+        assert "unknown variant" in str(error)
+        return
+    assert (found["a"]["dtype"], len(found["a"]["data"])) == (dtype, ITEM_BITS[dtype])
+
+
+def test_a_place_is_the_index_in_every_dimension() -> None:
+    tensor = Tensor("a", "F32", (2, 3, 4))
+    assert [tensor.place(i) for i in (0, 5, 23)] == [(0, 0, 0), (0, 1, 1), (1, 2, 3)]
+    assert Tensor("a", "F32", ()).place(0) == ()
 
 
 @given(st.binary(max_size=300))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load
 from safetensors.torch import save_file
 
-from weightcast.errors import ModelError, ParameterError, WeightcastError
-from weightcast.models.tensors import Tensor
+from weightcast.arrays import refuse_non_finite
+from weightcast.errors import ModelError, WeightcastError, WeightsError
+from weightcast.models.tensors import Tensor, write_index
 from weightcast.models.weights import Model, chosen_by, open_model, put_together
 
 TENSORS = {
@@ -88,29 +89,6 @@ def test_too_few_weights_are_not_written_as_a_model(path: Path) -> None:
             put_together(io.BytesIO(), model.layout, [model[:17]], carried)
 
 
-@pytest.mark.parametrize(
-    ("include", "exclude", "chosen"),
-    [
-        ([], [], ["a.weight", "b.weight", "c.weight", "none"]),
-        (["^a", "b"], [], ["a.weight", "b.weight"]),
-        ([], ["weight$"], ["none"]),
-        (["weight"], ["^b"], ["a.weight", "c.weight"]),
-        (["bias"], [], []),
-    ],
-)
-def test_patterns_choose_among_the_matrices(
-    path: Path, include: list[str], exclude: list[str], chosen: list[str]
-) -> None:
-    choose = chosen_by(include, exclude)
-    tensors = [Tensor(n, "F32", tuple(t.shape)) for n, t in sorted(TENSORS.items()) if n != "table"]
-    assert [tensor.name for tensor in tensors if choose(tensor)] == chosen
-
-
-def test_a_broken_pattern_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"the pattern '\(' is broken"):
-        chosen_by(["("], [])
-
-
 def refused(path: Path, message: str) -> None:
     with pytest.raises(WeightcastError, match=message):
         Model(path, lambda tensor: len(tensor.shape) >= 2)
@@ -119,11 +97,10 @@ def refused(path: Path, message: str) -> None:
 def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     refused(path, "cannot read the model .*No such file")
-    refused(tmp_path, "cannot read the model .*Is a directory")
-    path.write_bytes(b"")
-    refused(path, "is not a safetensors file")
-    path.write_bytes(b"PK\3\4" + bytes(100))
-    refused(path, "is not a safetensors file")
+    refused(tmp_path, "the folder .* has no safetensors file$")
+    refused(Path("/dev/null"), "it is neither a file nor a folder")
+    path.write_bytes(bytes(9))
+    refused(path, "is not a safetensors file that can be read: its index is not a JSON|not JSON")
     save_file({"bias": torch.zeros(3)}, path)
     refused(path, "has no tensor that could be sent as weights")
 
@@ -145,3 +122,62 @@ def test_a_file_cut_while_it_is_open_is_noticed(path: Path) -> None:
         with pytest.raises(ModelError, match="became shorter while it was read"):
             list(model.carried())
             model[:]
+
+
+def test_a_weight_has_its_place_in_a_tensor(path: Path) -> None:
+    with open_model(path) as model:
+        for at, value in enumerate(model[:]):
+            name, index = model.place(at)
+            assert TENSORS[name][index].float() == value
+        with pytest.raises(IndexError, match=r"weights are 0 .. 17, got 18"):
+            model.place(18)
+
+
+def test_a_weight_that_is_not_finite_is_named_by_its_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "nan.safetensors"
+    bad = torch.zeros(4, 8)
+    bad[3, 7] = float("nan")
+    save_file({"a.weight": torch.zeros(2, 2), "b.weight": bad}, path)
+    with (
+        open_model(path) as model,
+        pytest.raises(WeightsError, match=r"tensor 'b.weight' at \[3, 7\] is nan; weights must be"),
+    ):
+        refuse_non_finite(model[:], source=model)
+    with pytest.raises(WeightsError, match="weight 35 is nan; weights must be finite"):
+        refuse_non_finite(np.append(np.zeros(5), [np.nan]).astype(np.float32), at=30)
+
+
+def test_thousands_of_tensors_open_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    tensors = [Tensor(f"experts.{i}.weight", "F32", (1, 1)) for i in range(20_000)]
+    path.write_bytes(write_index(tensors) + bytes(80_000))
+    with open_model(path) as model:
+        assert len(model) == 20_000 == len(model.layout.weights)
+        assert model.notes == ()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 600, "a\nb", "é\0", "__len__", "a/../b"])
+def test_odd_names_come_back(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(
+        write_index([Tensor(name, "F32", (2, 2))]) + np.arange(4.0, dtype="f4").tobytes()
+    )
+    with open_model(path) as model:
+        assert model.place(3) == (name, (1, 1))
+        file = io.BytesIO()
+        put_together(file, model.layout, [model[:]], {})
+    assert load(file.getvalue())[name].tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_pattern_that_matches_no_tensor_is_noted(path: Path) -> None:
+    with open_model(path, chosen_by(["*weight"], ["weight$"])) as model:
+        assert model.notes == ("the pattern 'weight$' matches no tensor",)
+    with open_model(path, chosen_by([], [])) as model:
+        assert model.notes == ()
+
+
+def test_a_model_without_weights_opens_only_to_be_looked_at(tmp_path: Path) -> None:
+    save_file({"bias": torch.zeros(3)}, tmp_path / "m.safetensors", {"format": "pt"})
+    with open_model(tmp_path / "m.safetensors", empty=True) as model:
+        assert len(model) == 0 == len(model[:])
+        assert model.metadata == {"format": "pt"}

@@ -11,18 +11,19 @@ from safetensors.numpy import save_file
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.models.weights import open_model
-from weightcast.pipeline import encode
-from weightcast.randomness import Noise
+from weightcast.pipeline import encode, plan_for
+from weightcast.setup import Setup
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce
 
 HEADER = (
-    '{"version":1,"model":"golden","weights":[["w","F32",[2,4]]],"carried":[["b","F32",[1]]],'
-    '"scheme":"adaptive-redundancy","params":{"n_large":2,"large_fraction":0.0006268164959327689,'
-    '"r_small":1,"r_large":3,"limit":null},"plan":{"n_weights":8,"n_large":2,"low":0.0,"threshold":1.0,'
-    '"high":2.0,"last_tie":7},"channel":"awgn","channel_params":{"std":0.5},"seed":1,"stream":2,'
-    '"n_weights":8,"n_symbols":12,"evaluate":false,"n_images":null}'
+    '{"version":2,"model":"golden","weights":[["w","F32",[2,4]]],"carried":[["b","F32",[1]]],'
+    '"setup":{"scheme":{"name":"adaptive-redundancy","n_large":2,'
+    '"large_fraction":0.0006268164959327689,"r_small":1,"r_large":3},"decoder":{"name":"inversion"},'
+    '"channel":{"name":"awgn","std":0.5},"seed":1,"draw":2,"task":null,"split":"test",'
+    '"n_samples":null},"plan":{"n_weights":8,"n_large":2,"low":0.0,"threshold":1.0,'
+    '"high":2.0,"last_tie":7},"n_weights":8,"n_symbols":12}'
 )
 INDEX = (
     '{"signs":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
@@ -45,28 +46,18 @@ def model_file(tmp_path: Path) -> Path:
 
 def test_the_bytes_of_a_small_transmission_never_change(model_file: Path) -> None:
     scheme, channel = AdaptiveRedundancy(n_large=2, r_large=3), AWGN(std=0.5)
+    setup = Setup(scheme=scheme, channel=channel, seed=1, draw=2)
     with open_model(model_file) as model, SideWriter(scheme.side_names) as side:
-        plan = scheme.plan(model)
-        header = announce(
-            model="golden",
-            layout=model.layout,
-            scheme_name="adaptive-redundancy",
-            scheme=scheme,
-            plan=plan,
-            channel_name="awgn",
-            channel=channel,
-            seed=1,
-            stream=2,
-            evaluate=False,
-        )
+        plan = plan_for(model, setup, model.layout.weights)
+        header = announce("golden", model.layout, setup, plan)
         blocks = []
         for _, _, sent in encode(model, scheme, plan):
             side.add(sent.side)
             blocks.append(sent.symbols)
         file = io.BytesIO()
-        side.write(file, model)
+        side.write(file, model, plan)
     (part,) = cut_into_parts(blocks)
-    received = channel.transmit(part, 0, Noise(seed=1, stream=2))
+    received = channel.transmit(part, 0, setup.noise)
 
     assert header.to_bytes().decode() == HEADER
     # |w| 0 .. 1 goes to -1 .. 1; the large class 1 .. 2 to -1 .. 1, three times each.

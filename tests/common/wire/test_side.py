@@ -11,12 +11,14 @@ from weightcast.channels.noiseless import Noiseless
 from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.errors import FormatError
 from weightcast.models.weights import open_model
-from weightcast.pipeline import encode
+from weightcast.pipeline import encode, plan_for
+from weightcast.setup import Setup
 from weightcast.wire.side import SideReader, SideWriter
 from weightcast.wire.transmission import Transmission, announce, check
 
 N = 2 * BLOCK + 13
 SCHEME = AdaptiveRedundancy(n_large=500)
+SETUP = Setup(scheme=SCHEME, channel=Noiseless())
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +34,12 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transmission, bytes]
     }
     save_file(tensors, path)
     with open_model(path) as model, SideWriter(SCHEME.side_names) as side:
-        plan = SCHEME.plan(model)
+        plan = plan_for(model, SETUP, model.layout.weights)
         for _, _, piece in encode(model, SCHEME, plan):
             side.add(piece.side)
-        header = announce(
-            model="m",
-            layout=model.layout,
-            scheme_name="adaptive-redundancy",
-            scheme=SCHEME,
-            plan=plan,
-            channel_name="noiseless",
-            channel=Noiseless(),
-            seed=0,
-            evaluate=False,
-        )
+        header = announce("m", model.layout, SETUP, plan)
         file = io.BytesIO()
-        side.write(file, model)
+        side.write(file, model, plan)
     return check(header), file.getvalue()
 
 
@@ -69,10 +61,13 @@ def test_what_was_written_is_read_block_by_block(
     path = tmp_path / "side.safetensors"
     path.write_bytes(raw)
     reader = SideReader(path, transmission)
-    lengths, symbols = zip(*((n, count) for n, _, count in reader.blocks()), strict=True)
+    found = list(reader.blocks())
+    lengths, symbols = [block.n for block in found], [block.n_symbols for block in found]
+    assert [block.at for block in found] == [0, BLOCK, 2 * BLOCK]
+    assert [block.at_symbol for block in found] == [0, symbols[0], symbols[0] + symbols[1]]
     carried = reader.carried()
     reader.close()
-    assert lengths == (BLOCK, BLOCK, 13)
+    assert lengths == [BLOCK, BLOCK, 13]
     assert sum(symbols) == transmission.header.n_symbols == N + 9 * 500
     assert np.frombuffer(carried["bias"], "<f8").tolist() == [0, 1, 2]
     assert carried["empty"] == b"" and carried["steps"] == (7).to_bytes(8, "little")
@@ -106,10 +101,10 @@ def compressed(raw: bytes) -> np.ndarray:
         ({"classes": compressed(bytes(1 << 28))}, "bytes unpacked"),
         ({"classes": np.zeros(0, np.uint8)}, "bytes unpacked"),
         ({"classes": np.arange(200, dtype=np.uint8)}, "'classes' is not zstandard"),
-        ({"carried/bias": np.zeros(4)}, "not the bit planes and the carried tensors"),
-        ({"carried/bias": np.zeros(3, np.float32)}, "not the bit planes and the carried tensors"),
-        ({"carried/bias": None}, "not the bit planes and the carried tensors"),
-        ({"carried/more": np.zeros(1)}, "not the bit planes and the carried tensors"),
+        ({"carried/bias": np.zeros(4)}, "not the bit planes, the plan.s and the carried"),
+        ({"carried/bias": np.zeros(3, np.float32)}, "not the bit planes, the plan.s and the carried"),
+        ({"carried/bias": None}, "not the bit planes, the plan.s and the carried"),
+        ({"carried/more": np.zeros(1)}, "not the bit planes, the plan.s and the carried"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -1,0 +1,36 @@
+"""The part of a setup that a link looks at, in its JSON form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from weightcast.channels import CHANNELS, DEFAULT_CHANNEL, Channel
+from weightcast.randomness import Noise
+from weightcast.registry import Spec, assemble, build
+
+
+def crossing_of(spec: Mapping[str, Any]) -> tuple[Channel, Noise]:
+    """Return the channel and the noise of a setup's JSON form: all of it that a link looks at.
+
+    Raises:
+        UnknownNameError, ParameterError: as for `registry.build`.
+    """
+    return build(CHANNELS, spec.get("channel")), assemble(
+        Noise, {name: spec[name] for name in ("seed", "draw") if name in spec}, "noise"
+    )
+
+
+def with_std(spec: Mapping[str, Any], std: float | None) -> Spec:
+    """Return a setup's JSON form with the std of the noise put into its channel.
+
+    >>> with_std({"seed": 1}, 0.1)
+    {'seed': 1, 'channel': {'name': 'awgn', 'std': 0.1}}
+
+    Args:
+        spec: fields of a setup; without a channel it is `DEFAULT_CHANNEL`.
+        std: a param of most channels; None: nothing is put in.
+    """
+    channel = spec.get("channel", DEFAULT_CHANNEL)
+    channel = {"name": channel} if isinstance(channel, str) else channel
+    if std is not None and isinstance(channel, Mapping):
+        channel = {**channel, "std": std}
+    return {**spec, "channel": channel}
