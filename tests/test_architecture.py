@@ -29,13 +29,17 @@ LAYERS = [
     {"errors", "arrays"},
     {"models"},
     {"units", "randomness", "fused", "registry", "intervals"},
-    {"limits", "ledger"},
-    {"coding", "decoding", "channels"},
-    {"pipeline", "tasks"},
+    {"plugins", "limits", "ledger"},
+    {"channels"},
+    {"decoding"},
+    {"coding"},
+    {"tasks"},
     {"learning"},
     {"setup"},
+    {"pipeline"},
     {"wire"},
-    {"sweeps", "experiment"},
+    {"experiment"},
+    {"api"},
 ]
 """Modules of `weightcast` from the bottom up; one may import its own layer and those below."""
 
@@ -53,9 +57,16 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield package, path
 
 
+class ForTypes(ast.NodeTransformer):
+    """Leaves out what is imported for annotations alone."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
 def imports(path: Path, *, everywhere: bool = True) -> set[str]:
     """Return the dotted names a file imports, or with ``everywhere`` false those at its top."""
-    tree = ast.parse(path.read_text())
+    tree = ForTypes().visit(ast.parse(path.read_text()))
     nodes = ast.walk(tree) if everywhere else tree.body
     found = set()
     for node in nodes:

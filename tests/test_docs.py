@@ -12,6 +12,8 @@ import typer.main
 
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
+from weightcast.decoding import DECODERS
+from weightcast.tasks import TASKS
 from weightcast_client import cli as client
 from weightcast_client.settings import Settings as ClientSettings
 from weightcast_link import cli as link
@@ -25,7 +27,13 @@ COMMANDS = {"client": client.app, "server": server.app, "weightcast-link": link.
 
 
 @pytest.mark.parametrize(
-    ("document", "registry"), [("coding.md", SCHEMES), ("channels.md", CHANNELS)]
+    ("document", "registry"),
+    [
+        ("coding.md", SCHEMES),
+        ("decoders.md", DECODERS),
+        ("channels.md", CHANNELS),
+        ("tasks.md", TASKS),
+    ],
 )
 def test_every_registered_name_has_a_section_that_names_its_params(
     document: str, registry: dict[str, type]
@@ -60,6 +68,8 @@ def written(value: Any) -> str:
     """Return a default as the table shows it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     if isinstance(value, float):
         return f"{value:g}"
     return str(value).replace(str(Path.home()), "~")

@@ -17,6 +17,7 @@ from weightcast.registry import build
 from weightcast.tasks import DEFAULT_TASK, TASKS
 from weightcast_client.convert import convert
 from weightcast_client.equalise import equalise
+from weightcast_client.fit import fit
 from weightcast_client.inspect_model import inspect
 from weightcast_client.options import PluginFiles, load_plugins, pairs, show_version, std_of
 from weightcast_client.registries import show_kind
@@ -188,6 +189,7 @@ def send(
 
 app.command()(convert)
 app.command()(equalise)
+app.command()(fit)
 app.command()(inspect)
 app.command()(reproduce)
 app.command()(serve)

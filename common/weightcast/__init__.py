@@ -5,6 +5,7 @@ decides the numbers of a run. `docs/python.md` shows them at work. They are impo
 first use: ``import weightcast`` alone takes no time.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,4 @@ __all__ = ["Setup", "evaluate", "send", "sweep"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'weightcast' has no attribute '{name}'")
-    from weightcast import api
-
-    return getattr(api, name)
+    return getattr(import_module("weightcast.api"), name)

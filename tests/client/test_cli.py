@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import weightcast
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
+from weightcast.decoding import DECODERS
 from weightcast.models import zoo
+from weightcast.tasks import TASKS
 from weightcast_client.cli import app as client_app
 from weightcast_link.cli import app as link_app
 from weightcast_server.cli import app as server_app
@@ -61,17 +64,28 @@ SEND = ("send", "--no-evaluate", "--json")
         (("--std=0.1", "--scheme=adaptve"), "no scheme 'adaptve'; known: " + KNOWN_SCHEMES),
         (("--std=0.1", "--channel=fog"), "no channel 'fog'; known: " + ", ".join(sorted(CHANNELS))),
         (("--std=0.1", "--model=nothing"), "the shipped: " + ", ".join(zoo.models())),
-        (("--std=0.1", "--model=/"), "no model '/'"),
+        (("--std=0.1", "--model=/"), "the folder '/' has no safetensors file"),
         (("--std=0.1", "--set=r_large=0"), "r_large must be in 1 .. 1000, got 0"),
-        (("--std=0.1", "--set=r_large=many"), "'r_large' must be an integer, got 'many'"),
+        (("--std=0.1", "--set=r_large=many"), "'r_large', must be an integer, got 'many'"),
         (("--std=0.1", "--set=rlarge=2"), "has no param 'rlarge'; known: "),
         (("--std=0.1", "--set=r_large"), "expected key=value, got 'r_large'"),
         (("--channel=noiseless", "--std=0.1"), "channel 'noiseless' has no param 'std'"),
         (("--std=0.1", "--seed=-1"), "seed must be in 0 .. 2**64 - 1, got -1"),
         (("--std=0.1", f"--seed={2**64}"), "seed must be in 0 .. 2**64 - 1"),
         (("--std=0.1", "--repeat=0"), "'--repeat': "),
-        (("--std=0.1", "--limit=10001"), "'--limit': "),
-        (("--std=0.1", "--include=["), "pattern"),
+        (("--std=0.1", "--limit=0"), "'--limit': "),
+        (("--std=0.1", "--include=["), "has no tensor that could be sent as weights"),
+        (("--std=0.1", "--set=r_large=2", "--set=r_large=3"), "'r_large' is given twice: 2 and 3"),
+        (("--std=0.1", "--snr-db=20"), "--std and --snr-db say the same thing: give one of them"),
+        (("--snr-db=loud",), "'--snr-db': "),
+        (("--std=0.1", "--decoder=oracle"), "no decoder 'oracle'; known: clipped, inversion"),
+        (("--std=0.1", "--decoder=clipped", "--decoder-set=limit=0"), "limit must be at least 1"),
+        (("--std=0.1", "--decoder-set=limit=2"), "decoder 'inversion' has no param 'limit'"),
+        (("--channel=cascade", "--channel-set=stages=[]"), "a cascade has 1 to 8 stages, got 0"),
+        (("--channel=cascade", "--channel-set=stages=fog"), "'stages', must be a list, got 'fog'"),
+        (("--std=0.1", "--repeat=2", "--out=m.safetensors"), "the model of one draw"),
+        (("--std=0.1", "--plugin=/nowhere.py"), "the plug-in '/nowhere.py' failed: "),
+        (("--std=0.1", "--plugin=/"), "a plug-in is a Python file, got '/'"),
         (("--std=0.1", "--sdt=1"), "--sdt"),
         (("--std=0.1", "--link=localhost:1"), "no receiver at localhost:1"),
         (("--std=0.1", "--link=http://[::1"), "is not a URL"),
@@ -91,7 +105,7 @@ def test_a_weight_that_is_not_a_number_is_refused(call: Any, tmp_path: Path) -> 
     weights[3, 4] = np.nan
     save_file({"w": weights}, tmp_path / "model.safetensors")
     ran = call(*SEND, "--std=0.1", f"--model={tmp_path / 'model.safetensors'}")
-    assert is_one_line(ran, 2, "weight 34 is nan; weights must be finite")
+    assert is_one_line(ran, 2, "tensor 'w' at [3, 4] is nan; weights must be finite")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 a pickle perhaps", b"\xff" * 100])
@@ -108,7 +122,24 @@ def test_a_model_that_cannot_be_evaluated_is_refused_before_anything_starts(
     call: Any, small_path: Path
 ) -> None:
     ran = call("send", "--std=0.1", f"--model={small_path}")
-    assert is_one_line(ran, 2, "without evaluation (--no-evaluate) any model can be sent")
+    says = "no task is known for this model's tensors: name one (--task), or send it without"
+    assert is_one_line(ran, 2, says)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--limit=10001",), "n_samples must be 1 .. 10000 for test, got 10001"),
+        (("--task=chess",), "no task 'chess'; known: " + ", ".join(sorted(TASKS))),
+        (("--task-set=model=mlp",), "--task-set needs --task"),
+        (("--task=cifar10", "--task-set=model=mlp"), "task 'cifar10' has no param 'model'"),
+        (("--task=mnist",), "not the tensors of mnist: "),
+    ],
+)
+def test_a_task_that_cannot_be_is_refused_before_anything_starts(
+    words: Any, says: str, call: Any
+) -> None:
+    assert is_one_line(call("send", "--std=0.1", "--link=http://127.0.0.1:1", *words), 2, says)
 
 
 def test_an_equalised_model_never_takes_the_place_of_a_file(call: Any, tmp_path: Path) -> None:
@@ -180,8 +211,11 @@ def test_without_a_command_the_help_is_shown(call: Any) -> None:
     [
         (("--help",), ["send", "schemes", "channels", "models", "data"]),
         (("send", "--help"), ["--std", "--scheme", "--json"]),
+        (("--version",), [f"weightcast {weightcast.__version__}"]),
         (("schemes",), list(SCHEMES)),
-        (("channels",), list(CHANNELS)),
+        (("decoders",), [*DECODERS, "limit=1"]),
+        (("channels",), [*CHANNELS, "stages"]),
+        (("tasks",), [*TASKS, "model='mlp'"]),
         (("models",), list(zoo.models())),
     ],
 )
@@ -197,6 +231,7 @@ def test_what_there_is_is_listed_without_loading_torch(words: Any, names: list[s
     assert ran.returncode == 0, ran.stderr
     for name in names:
         assert name in ran.stdout
+    assert ":math:" not in ran.stdout
 
 
 def test_a_model_is_sent_by_services_of_ones_own(call: Any, small_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A network as the graph of what it computes in evaluation, with batch norm folded."""
 
+import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import fx, nn
 from torch.nn import functional
@@ -27,7 +28,29 @@ class FoldedGraph(fx.GraphModule):
     """A network's graph, batch norm folded, for inputs of any layout."""
 
 
+class _Proxy(fx.Proxy):
+    """A stand-in that knows `+=` and its like; torch's own would make `+` of it."""
+
+    def __iadd__(self, other: object) -> fx.Proxy:
+        return self._changed(operator.iadd, other)
+
+    def __isub__(self, other: object) -> fx.Proxy:
+        return self._changed(operator.isub, other)
+
+    def __imul__(self, other: object) -> fx.Proxy:
+        return self._changed(operator.imul, other)
+
+    def __itruediv__(self, other: object) -> fx.Proxy:
+        return self._changed(operator.itruediv, other)
+
+    def _changed(self, operation: Callable[..., object], other: object) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operation, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_known = isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
         return is_known or super().is_leaf_module(m, module_qualified_name)

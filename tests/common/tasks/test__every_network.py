@@ -14,8 +14,8 @@ from weightcast.tasks.fusion import OnePass, fused, is_possible
 from weightcast.tasks.samples import Pictures
 from weightcast.tasks.tracing import folded
 
-SIDE = 64
-N_SAMPLES = N_MEASURED + 8
+SIDE = 48
+N_SAMPLES = N_MEASURED + 4
 
 NETWORKS = {
     "resnet18-cifar10": (ResNet18, 17),
@@ -54,7 +54,7 @@ def network(name: str) -> Iterator[nn.Module]:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None
         with torch.no_grad():
-            found.train()(images(16))
+            found.train()(images(8))
     yield found.eval().requires_grad_(False)
 
 
