@@ -17,11 +17,12 @@ from measure import Row, interleaved
 
 from weightcast.arrays import Weights, blocks
 from weightcast.channels.awgn import AWGN
-from weightcast.coding import DEFAULT_SCHEME, SCHEMES
+from weightcast.coding import DEFAULT_SCHEME, SCHEMES, Arrived
+from weightcast.decoding.inversion import Inversion
 from weightcast.models import zoo
 from weightcast.models.weights import chosen_by, open_model
-from weightcast.pipeline import encode, in_threads, transmit
-from weightcast.randomness import Noise
+from weightcast.pipeline import encode, in_threads, plan_for, transmit
+from weightcast.setup import Setup
 from weightcast.wire.header import PART_SYMBOLS
 
 REPETITIONS = 40
@@ -41,10 +42,10 @@ def measure() -> list[Row]:
 
 
 def _one_thread(weights: Weights) -> list[Row]:
-    channel, noise = AWGN(std=STD), Noise(seed=1)
+    channel, noise = AWGN(std=STD), _setup(DEFAULT_SCHEME).noise
     copy = np.zeros_like(weights)
     tasks: dict[str, Callable[[], object]] = {"memcpy": lambda: np.copyto(copy, weights)}
-    for name in reversed(SCHEMES):
+    for name in reversed(list(SCHEMES)):
         tasks |= _of_scheme(name, weights)
 
     def awgn(size: int) -> Callable[[], None]:
@@ -80,24 +81,28 @@ def _one_thread(weights: Weights) -> list[Row]:
     return rows
 
 
+def _setup(scheme: str) -> Setup:
+    return Setup(scheme=SCHEMES[scheme](), channel=AWGN(std=STD), seed=1)
+
+
 def _of_scheme(name: str, weights: Weights) -> dict[str, Callable[[], object]]:
-    scheme = SCHEMES[name]()
-    plan = scheme.plan(weights)
-    sent = [(len(b), scheme.encode(plan, b, at)) for at, b in blocks(weights)]
+    setup = _setup(name)
+    scheme, decoder, plan = setup.scheme, Inversion(), plan_for(weights, setup)
+    sent = [(at, len(b), scheme.encode(plan, at, b)) for at, b in blocks(weights)]
     return {
-        f"plan {name}": lambda: scheme.plan(weights),
-        f"encode {name}": lambda: _drain(scheme.encode(plan, b, at) for at, b in blocks(weights)),
+        f"plan {name}": lambda: plan_for(weights, setup),
+        f"encode {name}": lambda: _drain(scheme.encode(plan, at, b) for at, b in blocks(weights)),
         f"decode {name}": lambda: _drain(
-            scheme.decode(plan, s.symbols, n, s.side) for n, s in sent
+            scheme.decode(plan, at, n, Arrived(s.symbols), s.side, decoder) for at, n, s in sent
         ),
     }
 
 
 def _pipeline(weights: Weights) -> list[Row]:
     """Measure the threaded forms, with the default scheme."""
-    scheme = SCHEMES[DEFAULT_SCHEME]()
-    plan = scheme.plan(weights)
-    channel, noise = AWGN(std=STD), Noise(seed=1)
+    setup = _setup(DEFAULT_SCHEME)
+    scheme, channel, noise = setup.scheme, setup.channel, setup.noise
+    plan = plan_for(weights, setup)
     copy = np.zeros_like(weights)
 
     def cross(piece: tuple[int, Weights]) -> Weights:
@@ -108,7 +113,7 @@ def _pipeline(weights: Weights) -> list[Row]:
         "memcpy": lambda: np.copyto(copy, weights),
         "encode": lambda: _drain(encode(weights, scheme, plan)),
         "awgn": lambda: _drain(in_threads(cross, blocks(weights))),
-        "plan, encode, transmit, decode": lambda: transmit(weights, scheme, channel, noise),
+        "plan, encode, transmit, decode": lambda: transmit(weights, setup),
     }
     times = interleaved(tasks, REPETITIONS)
     memcpy = times.pop("memcpy").best

@@ -18,13 +18,12 @@ import httpx
 import numpy as np
 from measure import Row, interleaved
 
-from weightcast.channels import Channel
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding import DEFAULT_SCHEME, SCHEMES
 from weightcast.models import zoo
 from weightcast.models.weights import chosen_by, open_model
-from weightcast.pipeline import encode
+from weightcast.pipeline import encode, plan_for
+from weightcast.setup import Setup
 from weightcast.wire.header import Header
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce
@@ -53,28 +52,21 @@ def measure() -> list[Row]:
     settings = Settings().with_token()
     with ExitStack() as stack:
         model = stack.enter_context(open_model(zoo.find(zoo.DEFAULT_MODEL), chosen_by([], [])))
-        scheme = SCHEMES[DEFAULT_SCHEME]()
-        plan = scheme.plan(model)
-        symbols = (sent.symbols for _, _, sent in encode(model, scheme, plan))
+        setups = {
+            "link": Setup(channel=AWGN(std=0.1), seed=1),
+            "direct": Setup(channel=Noiseless()),
+        }
+        plan = plan_for(model, setups["link"], model.layout.weights)
+        encoded = encode(model, setups["link"].scheme, plan)
+        symbols = (sent.symbols for _, _, sent in encoded)
         parts = [part.view(np.uint8).data for part in cut_into_parts(symbols)]
 
-        def header(name: str, channel: Channel) -> Header:
-            return announce(
-                model="benchmark",
-                layout=model.layout,
-                scheme_name=DEFAULT_SCHEME,
-                scheme=scheme,
-                plan=plan,
-                channel_name=name,
-                channel=channel,
-                seed=1,
-                evaluate=False,
-            )
-
-        urls = stack.enter_context(own_services(settings, evaluate=False))
+        headers = {
+            way: announce("benchmark", model.layout, setup, plan) for way, setup in setups.items()
+        }
+        urls = stack.enter_context(own_services(settings, None))
         link, receiver = (_reach(url, settings, stack) for url in urls)
         port = stack.enter_context(_sink())
-        noisy, clean = header("awgn", AWGN(std=0.1)), header("noiseless", Noiseless())
         opened: list[str] = []
         allowed = {"authorization": f"Bearer {settings.token.get_secret_value()}"}
 
@@ -85,8 +77,8 @@ def measure() -> list[Row]:
 
         tasks: dict[str, Callable[[], object]] = {
             "raw": lambda: _copy(port, parts),
-            "direct": _sending(receiver, clean, parts, settings.flights, opened),
-            "link": _sending(link, noisy, parts, settings.flights, opened),
+            "direct": _sending(receiver, headers["direct"], parts, settings.flights, opened),
+            "link": _sending(link, headers["link"], parts, settings.flights, opened),
         }
         times = interleaved(tasks, REPETITIONS, tidy=forget)
     raw, direct, over_link = (times[name].typical for name in ("raw", "direct", "link"))

@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from weightcast.learning.convolution import MatrixConv2d
-from weightcast.learning.evaluation import best_arithmetic
 from weightcast.learning.recipes import RECIPES, SETTINGS
 from weightcast.learning.resnet import ResNet18
 from weightcast.learning.training import Training, initialised
+from weightcast.tasks.accuracy import best_arithmetic
 
 REPETITIONS = 3
 SIDE = 2048

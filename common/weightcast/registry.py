@@ -154,7 +154,10 @@ def build(kind: Kind[T], spec: Any, *, from_text: bool = False) -> T:
         raise ParameterError(f"a {kind.noun} is a name or an object with one, got {spec!r}")
     params = {key: value for key, value in spec.items() if key != "name"}
     what = f"{kind.noun} '{spec['name']}'"
-    found: T = assemble(kind[spec["name"]], params, what, kind=kind, from_text=from_text)
+    try:
+        found: T = assemble(kind[spec["name"]], params, what, kind=kind, from_text=from_text)
+    except RecursionError:
+        raise ParameterError(f"{what} has specs within specs, too many to read") from None
     return found
 
 

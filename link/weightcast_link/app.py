@@ -125,7 +125,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 raise Refusal(503, "store-busy", "the receiver is busy")
             if answer.status_code != 200:
                 raise LinkError(f"the receiver gives no header, it answers {answer.status_code}")
-            header = parse_header(text, settings.max_header_bytes)
+            # One with many tensors takes seconds.
+            header = await asyncio.to_thread(parse_header, text, settings.max_header_bytes)
             known[transmission] = header, *header.crossing()
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)

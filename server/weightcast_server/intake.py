@@ -23,7 +23,9 @@ MAX_KEY = 255
 REMEMBERED = 100
 """Headers kept checked; the others are checked again."""
 INDEX_BYTES = 1 << 20
-"""More than the index of the side information of any header takes."""
+INDEX_TO_HEADER = 8
+"""The index of the side information takes less than `INDEX_BYTES` and so many times the header,
+which names the same tensors in fewer letters."""
 
 
 class Intake:
@@ -130,7 +132,8 @@ class Intake:
         transmission = self.transmission(row)
         planes = transmission.header.n_weights // 4 + transmission.layout.carried_bytes
         planes += array_bytes(transmission)
-        return min(planes + INDEX_BYTES, self._settings.max_side_bytes)
+        index = INDEX_BYTES + INDEX_TO_HEADER * len(row.header)
+        return min(planes + index, self._settings.max_side_bytes)
 
     def keep_side(self, row: Row, file: BinaryIO, digest: str) -> bool:
         """Check and keep side information; return whether it is new.

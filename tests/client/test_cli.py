@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,33 +16,12 @@ from weightcast.coding import SCHEMES
 from weightcast.decoding import DECODERS
 from weightcast.models import zoo
 from weightcast.tasks import TASKS
-from weightcast_client.cli import app as client_app
 from weightcast_link.cli import app as link_app
 from weightcast_server.cli import app as server_app
-from weightcast_web.command import run
 from weightcast_web.sockets import bind, url_of
 
 
-class Ran(NamedTuple):
-    code: Any
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a command in this process: (words, app)."""
-
-    def ran(*words: str, app: Any = client_app) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["command", *words])
-        with pytest.raises(SystemExit) as left:
-            run(app)
-        return Ran(left.value.code, *capfd.readouterr())
-
-    return ran
-
-
-def is_one_line(ran: Ran, code: int, says: str) -> bool:
+def is_one_line(ran: Any, code: int, says: str) -> bool:
     assert (ran.code, ran.out) == (code, ""), ran
     assert ran.err.startswith("error: ") and ran.err.count("\n") == 1, ran.err
     assert says in ran.err
@@ -51,6 +30,7 @@ def is_one_line(ran: Ran, code: int, says: str) -> bool:
 
 KNOWN_SCHEMES = ", ".join(sorted(SCHEMES))
 SEND = ("send", "--no-evaluate", "--json")
+NESTED = '[{"name": "cascade", "stages": ' * 400 + "[]" + "}]" * 400
 
 
 @pytest.mark.parametrize(
@@ -83,8 +63,10 @@ SEND = ("send", "--no-evaluate", "--json")
         (("--std=0.1", "--decoder-set=limit=2"), "decoder 'inversion' has no param 'limit'"),
         (("--channel=cascade", "--channel-set=stages=[]"), "a cascade has 1 to 8 stages, got 0"),
         (("--channel=cascade", "--channel-set=stages=fog"), "'stages', must be a list, got 'fog'"),
+        (("--channel=cascade", f"--channel-set=stages={NESTED}"), "specs within specs, too many"),
+        (("--channel=cascade", f"--channel-set=stages={'[' * 9999}"), "too many to read"),
         (("--std=0.1", "--repeat=2", "--out=m.safetensors"), "the model of one draw"),
-        (("--std=0.1", "--plugin=/nowhere.py"), "the plug-in '/nowhere.py' failed: "),
+        (("--std=0.1", "--plugin=/nowhere.py"), "a plug-in is a Python file, got '/nowhere.py'"),
         (("--std=0.1", "--plugin=/"), "a plug-in is a Python file, got '/'"),
         (("--std=0.1", "--sdt=1"), "--sdt"),
         (("--std=0.1", "--link=localhost:1"), "no receiver at localhost:1"),

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_sweep_that_was_killed_ends_as_one_that_was_not(folder: Path) -> None:
     wanted = sweep(folder)
-    assert [row["stream"] for row in wanted] == [0, 1, 0, 1]
+    assert [row["setup"]["draw"] for row in wanted] == [0, 1, 0, 1]
     results = folder / "sweep.jsonl"
     results.unlink()
     process = subprocess.Popen([*CLIENT, "sweep", "sweep.toml", "--processes", "2"], cwd=folder)

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from weightcast.channels.awgn import AWGN
-from weightcast.coding import SCHEMES
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
-from weightcast.randomness import Noise
+from weightcast.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +115,10 @@ def judge(
     return verdict
 
 
-def pipeline_digest(path: Path, scheme: str, std: float, noise: Noise) -> str:
+def pipeline_digest(path: Path, setup: Setup) -> str:
     """Return the SHA-256 of the weights that arrive without services and faults."""
     with open_model(path) as model:
-        received = transmit(model, SCHEMES[scheme](), AWGN(std=std), noise)
+        received = transmit(model, setup, model.layout.weights)
     return hashlib.sha256(received.data).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from faults.history import Recorder, pipeline_digest
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
-from weightcast.models.weights import open_model
-from weightcast.randomness import Noise
-from weightcast_client.order import Order
+from weightcast.models.weights import Model, open_model
+from weightcast.setup import Setup
+from weightcast.wire.header import Header
 from weightcast_client.screen import Screen
 from weightcast_client.send import Plans, make_plan, send
 from weightcast_client.transport import Transport
@@ -28,38 +28,35 @@ class Sender:
     """Sends one model again and again, each time with another draw of the noise."""
 
     path: Path
-    order: Order
+    model: Model
+    setup: Setup
 
     @cached_property
     def plans(self) -> Plans:
         """The plan for this model."""
-        return make_plan(self.order)
+        return make_plan(self.model, self.setup)
 
-    def send(self, transport: Transport, stream: int = 0, key: str | None = None) -> dict[str, Any]:
+    def send(self, transport: Transport, draw: int = 0, key: str | None = None) -> dict[str, Any]:
         """Send the model, or go on with what was sent under a key; return the result."""
-        return send(self.order, self.plans, stream, transport, FLIGHTS, Screen(), key=key)
+        setup = replace(self.setup, draw=draw)
+        return send(self.model, setup, self.plans, transport, FLIGHTS, Screen(), key=key)
 
-    def digest(self, stream: int = 0) -> str:
+    def digest(self, draw: int = 0) -> str:
         """Return the SHA-256 of the weights that must arrive."""
-        return pipeline_digest(self.path, SCHEME, STD, Noise(seed=SEED, stream=stream))
+        return pipeline_digest(self.path, replace(self.setup, draw=draw))
 
 
 @contextmanager
 def sender_of(path: Path) -> Iterator[Sender]:
     """Open a model to be sent."""
+    setup = Setup(scheme=SCHEMES[SCHEME](), channel=AWGN(std=STD), seed=SEED)
     with open_model(path) as model:
-        order = Order(
-            model_name="test",
-            model=model,
-            scheme_name=SCHEME,
-            scheme=SCHEMES[SCHEME](),
-            channel_name="awgn",
-            channel=AWGN(std=STD),
-            seed=SEED,
-            evaluate=False,
-            n_images=None,
-        )
-        yield Sender(path, order)
+        yield Sender(path, model, setup)
+
+
+def changed_setup(header: Header, **changes: Any) -> Header:
+    """Return a header whose setup has other fields."""
+    return header.model_copy(update={"setup": header.setup | changes})
 
 
 @contextmanager

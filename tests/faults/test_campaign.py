@@ -35,14 +35,14 @@ def say(is_torture: bool, capsys: pytest.CaptureFixture[str]) -> Callable[[str],
     return show
 
 
-def send_until_it_is_done(sender: Sender, url: str, stream: int) -> tuple[str, list[Any]]:
+def send_until_it_is_done(sender: Sender, url: str, draw: int) -> tuple[str, list[Any]]:
     """Send as a patient user does: what gives up is sent again under its key."""
     calls: list[Any] = []
     for left in reversed(range(MOST_SENDS)):
         with transport_to(url, answer_timeout_s=10) as (transport, recorder):
             recorder.calls = calls
             try:
-                return sender.send(transport, stream, key=str(stream))["weights_digest"], calls
+                return sender.send(transport, draw, key=str(draw))["weights_digest"], calls
             except LinkError as error:
                 if isinstance(error, BadUse | Gone) or not left:
                     raise
@@ -59,13 +59,13 @@ def campaign(
         chaos_in(hops, seed, pause_s) as chaos,
         ThreadPoolExecutor(SENDERS) as pool,
     ):
-        streams = {
-            pool.submit(send_until_it_is_done, sender, hops.url, stream): stream
-            for stream in range(count)
+        draws = {
+            pool.submit(send_until_it_is_done, sender, hops.url, draw): draw
+            for draw in range(count)
         }
-        for done, future in enumerate(as_completed(streams), 1):
+        for done, future in enumerate(as_completed(draws), 1):
             digest, history = future.result()
-            assert digest == sender.digest(streams[future])
+            assert digest == sender.digest(draws[future])
             calls += history
             if done % max(1, count // 20) == 0:
                 say(f"{done} of {count} after {time.monotonic() - began:.0f} s: {chaos.events}")
@@ -131,8 +131,8 @@ def test_broken_calls_leave_no_open_file_in_any_hop(
         before = files_at_rest(hops)
         for hop in (hops.link, hops.receiver):
             hop.proxy.plan = lambda n: Fault(up=Way(cut_at=40_000)) if n % 2 else Fault()
-        for stream in range(1, sends + 1):
-            sender.send(transport, stream)
+        for draw in range(1, sends + 1):
+            sender.send(transport, draw)
         cuts = hops.link.proxy.cuts + hops.receiver.proxy.cuts
         after = files_at_rest(hops)
     figure(54, f"open files of link and receiver: {before}, after {cuts} cuts {after}")

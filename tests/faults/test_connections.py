@@ -86,9 +86,9 @@ def test_a_send_whose_connections_are_cut_again_and_again_equals_an_uncut_one(
     ):
         for hop, seed in ((own.link, 1), (own.receiver, 2)):
             hop.proxy.plan = often_cut(random.Random(seed))
-        for stream in range(sends):
-            result = sender.send(transport, stream)
-            assert result["weights_digest"] == sender.digest(stream)
+        for draw in range(sends):
+            result = sender.send(transport, draw)
+            assert result["weights_digest"] == sender.digest(draw)
         calls = recorder.calls
         cuts = own.link.proxy.cuts + own.receiver.proxy.cuts
         with httpx.Client(base_url=own.receiver.url) as client:

@@ -14,10 +14,12 @@ import pytest
 from faults.history import Recorder, Verdict, judge, pipeline_digest
 from faults.hops import Chain, Hop, chain, receiver_in, until
 from faults.proxy import Fault, Way
-from faults.sending import calls_of, put_alone, sender_of, transport_to
+from faults.sending import calls_of, changed_setup, put_alone, sender_of, transport_to
 
+from weightcast.channels.awgn import AWGN
+from weightcast.coding import SCHEMES
 from weightcast.models import zoo
-from weightcast.randomness import Noise
+from weightcast.setup import Setup
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_web.failpoints import PLACES
 
@@ -59,7 +61,7 @@ def test_a_receiver_killed_at_any_step_keeps_what_it_acknowledged_and_does_nothi
         for answer in calls_of(sent, put, second):
             assert answer.is_success, answer.text
         assert finished(second, f"/transmissions/{answer.json()['id']}")["state"] == "done"
-        right = pipeline_digest(path, SCHEME, 0, Noise(seed=0))
+        right = pipeline_digest(path, Setup(scheme=SCHEMES[SCHEME](), channel=AWGN(std=0)))
         assert judge(recorder.calls, tmp_path / "data", second, lambda key: right) == Verdict()
     assert not list(tmp_path.rglob("*.new"))
 
@@ -139,7 +141,7 @@ def test_a_receiver_killed_in_an_evaluation_evaluates_again_with_the_same_result
     figure: Any, encoded: Any, put: Any, finished: Any, tmp_path: Path
 ) -> None:
     sent = encoded(zoo.find(zoo.DEFAULT_MODEL), SCHEME, "noiseless")
-    sent = sent._replace(header=sent.header.model_copy(update={"evaluate": True, "n_images": 50}))
+    sent = sent._replace(header=changed_setup(sent.header, task="cifar10", n_samples=50))
     with receiver_in(tmp_path) as own:
         own.start(WEIGHTCAST_SERVER_FAILPOINT="kill evaluating 1")
         with httpx.Client(base_url=own.url, timeout=120) as client:

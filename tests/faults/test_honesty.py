@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from faults.hops import Chain
+from faults.sending import changed_setup
 
 STD = 0.5
 
@@ -37,14 +38,14 @@ def test_a_part_that_is_sent_again_through_another_process_meets_the_same_noise(
     figure(39, f"{len(before)} symbols sent again through another process: 0 bits differ")
 
 
-def test_transmissions_with_other_streams_or_seeds_share_no_noise(
+def test_transmissions_with_other_draws_or_seeds_share_no_noise(
     joined: Any, figure: Any, encoded: Any, opened: Any, put: Any, model_of: Any, tmp_path: Path
 ) -> None:
     sent = encoded(model_of(1_000_000), seed=7, std=STD)
     found = []
     with joined(tmp_path) as own:
-        for change in ({}, {"stream": 1}, {"seed": 8}):
-            path = opened(own.link, sent.header.model_copy(update=change))
+        for change in ({}, {"draw": 1}, {"seed": 8}):
+            path = opened(own.link, changed_setup(sent.header, **change))
             assert put(own.link, f"{path}/parts/0", sent.parts[0]).status_code == 204
             found.append(noise_on(tmp_path, path, sent))
     n = len(found[0])
@@ -54,7 +55,9 @@ def test_transmissions_with_other_streams_or_seeds_share_no_noise(
     figure(40, f"three transmissions, {n} symbols: correlation at most {worst:.1f}/sqrt(N)")
 
 
-@pytest.mark.parametrize("change", [{"seed": 9}, {"stream": 5}, {"channel_params": {"std": 0.1}}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 9}, {"draw": 5}, {"channel": {"name": "awgn", "std": 0.1}}]
+)
 def test_channel_and_seed_are_fixed_at_create_and_shown_to_the_end(
     change: dict[str, Any],
     joined: Any,
@@ -66,7 +69,7 @@ def test_channel_and_seed_are_fixed_at_create_and_shown_to_the_end(
     tmp_path: Path,
 ) -> None:
     sent = encoded(small_path, seed=8, std=STD)
-    changed = sent.header.model_copy(update=change).to_bytes()
+    changed = changed_setup(sent.header, **change).to_bytes()
     with joined(tmp_path) as own:
         call = "/transmissions", sent.header.to_bytes(), "POST"
         path = put(own.link, *call, idempotency_key="k").headers["location"]
@@ -80,5 +83,5 @@ def test_channel_and_seed_are_fixed_at_create_and_shown_to_the_end(
         own.link.post(f"{path}/complete")
         shown = finished(own.link, path)["header"]
     assert shown == json.loads(sent.header.to_bytes())
-    assert (shown["channel"], shown["seed"], shown["stream"]) == ("awgn", 8, 0)
-    assert shown["channel_params"] == {"std": STD}
+    assert (shown["setup"]["seed"], shown["setup"]["draw"]) == (8, 0)
+    assert shown["setup"]["channel"] == {"name": "awgn", "std": STD}

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from hypothesis.stateful import (
 )
 from safetensors.numpy import load_file, save_file
 
-from weightcast.randomness import Noise
+from weightcast.channels.awgn import AWGN
+from weightcast.coding.sign_protection import SignProtection
+from weightcast.setup import Setup
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 
-SCHEME, STD = "sign-protection", 0.3
+SETUP = Setup(scheme=SignProtection(), channel=AWGN(std=0.3))
 SEEDS = MODELS = st.integers(0, 1)
 KEYS = st.sampled_from(["a", "b", None])
 
@@ -185,9 +187,11 @@ def test_every_order_of_calls_is_answered_as_the_rules_demand(
 
     @cache
     def digest(model: int, seed: int) -> str:
-        return pipeline_digest(models[model], SCHEME, STD, Noise(seed=seed))
+        return pipeline_digest(models[model], replace(SETUP, seed=seed))
 
-    sent = [encoded(path, SCHEME, seed=seed, std=STD) for seed, path in enumerate(models)]
+    sent = [
+        encoded(path, SETUP.scheme.name, seed=seed, std=0.3) for seed, path in enumerate(models)
+    ]
     runs, steps = times(6, 60), times(25, 40)
     with joined(tmp_path) as own:
         run_state_machine_as_test(

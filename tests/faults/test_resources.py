@@ -22,6 +22,7 @@ from faults.raw import services_in
 from faults.sending import FLIGHTS, Sender, delivered, sender_of, transport_to
 
 from weightcast.models import zoo
+from weightcast.tasks.cifar10 import Cifar10
 
 MIB = 1 << 20
 PART_BYTES = 4 * MIB
@@ -165,8 +166,8 @@ def test_health_answers_while_a_model_is_sent_and_evaluated(
         transport_to(services.link.url) as (way, _),
         health_of(services) as took,
     ):
-        order = dataclasses.replace(sender.order, evaluate=True, n_images=n_images)
-        result = Sender(sender.path, order).send(way)
+        setup = dataclasses.replace(sender.setup, task=Cifar10(), n_samples=n_images)
+        result = dataclasses.replace(sender, setup=setup).send(way)
     assert result["n_images"] == n_images
     ms = 1000 * p99(took)
     figure(52, f"health p99 {ms:.0f} ms of {len(took)}, a model evaluated with {n_images} images")

@@ -7,10 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save_file
 
+from weightcast.wire.header import Header
 from weightcast.wire.symbols import STAMP
 
 AWGN = {STAMP: "awgn"}
+HEADER_OF_VERSION_1 = (
+    b'{"version":1,"model":"golden","weights":[["w","F32",[2,4]]],"carried":[["b","F32",[1]]],'
+    b'"scheme":"adaptive-redundancy","params":{"n_large":2,"large_fraction":0.0006268164959327689,'
+    b'"r_small":1,"r_large":3,"limit":null},"plan":{"n_weights":8,"n_large":2,"low":0.0,'
+    b'"threshold":1.0,"high":2.0,"last_tie":7},"channel":"awgn","channel_params":{"std":0.5},'
+    b'"seed":1,"stream":2,"n_weights":8,"n_symbols":12,"evaluate":false,"n_images":null}'
+)
+
+
+def changed_setup(header: Header, **changes: Any) -> Header:
+    """Return a header whose setup has other fields."""
+    return header.model_copy(update={"setup": header.setup | changes})
 
 
 @pytest.fixture
@@ -32,7 +46,7 @@ def test_a_key_makes_opening_a_transmission_repeatable(
     assert first.headers["location"] == f"/transmissions/{first.json()['id']}"
     other = put(services.receiver, "/transmissions", text, "POST", idempotency_key="k2")
     assert other.json()["id"] != first.json()["id"]
-    changed = sent.header.model_copy(update={"seed": 99}).to_bytes()
+    changed = changed_setup(sent.header, seed=99).to_bytes()
     answer = put(services.receiver, "/transmissions", changed, "POST", idempotency_key="k1")
     assert is_problem(answer, 409, "idempotency-key")
     long = put(services.receiver, "/transmissions", text, "POST", idempotency_key="k" * 256)
@@ -51,8 +65,9 @@ def test_a_key_makes_opening_a_transmission_repeatable(
         (b"[" * 10_000, 422, "format-error"),
         (b"[]", 422, "format-error"),
         (b'{"version": 2}', 422, "format-error"),
-        (b'{"version": 1, "version": 1}', 422, "format-error"),
-        (b"{" + b" " * (1 << 16), 413, "too-long"),
+        (b'{"version": 3}', 422, "format-error"),
+        (b'{"version": 2, "version": 2}', 422, "format-error"),
+        (b"{" + b" " * (1 << 24), 413, "too-long"),
     ],
 )
 def test_what_is_no_header_is_refused(
@@ -64,16 +79,11 @@ def test_what_is_no_header_is_refused(
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
-        ({"scheme": "adaptve"}, "unknown-name", "no scheme 'adaptve'; known: adaptive-mapping, "),
-        ({"channel": "fog"}, "unknown-name", "no channel 'fog'; known: awgn, noiseless"),
-        ({"channel_params": {"std": -1}}, "parameter-error", "std must be in 0 .. 1e+06, got -1"),
-        ({"params": {"r_large": 0}}, "parameter-error", "r_large must be in 1 .. 1000, got 0"),
         ({"n_symbols": 10}, "format-error", "n_symbols is 10, scheme and plan give"),
         ({"n_weights": 10}, "format-error", "n_weights is 10, the shapes hold 2300000"),
-        ({"seed": 2**64}, "format-error", "seed"),
-        ({"seed": -1}, "format-error", "seed"),
+        ({"setup": []}, "format-error", "setup"),
+        ({"setup": {}}, "parameter-error", "setup needs the param 'channel'"),
         ({"extra": 1}, "format-error", "extra"),
-        ({"evaluate": True}, "model-error", "no evaluation is known for this model's layout"),
     ],
 )
 def test_a_header_that_promises_the_impossible_is_refused(
@@ -89,6 +99,109 @@ def test_a_header_that_promises_the_impossible_is_refused(
     answer = put(services.receiver, "/transmissions", text, "POST")
     assert is_problem(answer, 422, kind)
     assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        ({"scheme": "adaptve"}, "unknown-name", "no scheme 'adaptve'; known: adaptive-mapping, "),
+        ({"decoder": "oracle"}, "unknown-name", "no decoder 'oracle'; known: clipped, inversion"),
+        ({"channel": "fog"}, "unknown-name", "no channel 'fog'; known: awgn, cascade, noiseless"),
+        ({"task": "chess"}, "unknown-name", "no task 'chess'; known: cifar10, mnist"),
+        ({"channel": {"name": "awgn"}}, "parameter-error", "channel 'awgn' needs the param 'std'"),
+        (
+            {"channel": {"name": "awgn", "std": -1}},
+            "parameter-error",
+            "std must be in 0 .. 1e+06, got -1",
+        ),
+        (
+            {"channel": {"name": "awgn", "std": "0.1"}},
+            "parameter-error",
+            "must be a number, got '0.1'",
+        ),
+        (
+            {"channel": {"name": "cascade", "stages": [{"name": "fog"}]}},
+            "unknown-name",
+            "no channel 'fog'",
+        ),
+        (
+            {"scheme": {"name": "adaptive-redundancy", "r_large": 0}},
+            "parameter-error",
+            "r_large must be in 1 .. 1000, got 0",
+        ),
+        ({"scheme": "unprotected"}, "parameter-error", "plan of 'unprotected' has no param"),
+        ({"seed": 2**64}, "parameter-error", "seed must be in 0 .. 2**64 - 1"),
+        ({"seed": -1}, "parameter-error", "seed must be in 0 .. 2**64 - 1, got -1"),
+        ({"draw": -1}, "parameter-error", "draw must be in 0 .. 2**64 - 1, got -1"),
+        ({"split": "exam"}, "parameter-error", "'split', must be one of "),
+        (
+            {"task": "cifar10", "n_samples": 10_001},
+            "parameter-error",
+            "n_samples must be 1 .. 10000 for test, got 10001",
+        ),
+        ({"stream": 1}, "parameter-error", "setup has no param 'stream'; known: channel, "),
+    ],
+)
+def test_a_header_whose_setup_there_cannot_be_is_refused(
+    change: dict[str, Any],
+    kind: str,
+    says: str,
+    services: Any,
+    sent: Any,
+    put: Any,
+    is_problem: Any,
+) -> None:
+    text = changed_setup(sent.header, **change).to_bytes()
+    answer = put(services.receiver, "/transmissions", text, "POST")
+    assert is_problem(answer, 422, kind)
+    assert says in answer.json()["detail"]
+
+
+def test_a_header_of_version_1_is_refused_in_one_line_that_says_so(
+    services: Any, put: Any, is_problem: Any
+) -> None:
+    for hop in (services.receiver, services.link):
+        answer = put(hop, "/transmissions", HEADER_OF_VERSION_1, "POST")
+        assert is_problem(answer, 422, "format-error")
+        assert answer.json()["detail"] == "the header has the version 1; known: 2"
+
+
+def test_a_model_that_is_not_its_tasks_fails_with_the_reason(
+    services: Any,
+    encoded: Any,
+    opened: Any,
+    put: Any,
+    finished: Any,
+    is_problem: Any,
+    small_path: Path,
+) -> None:
+    sent = encoded(small_path, channel="noiseless")
+    path = opened(services.receiver, changed_setup(sent.header, task="cifar10", n_samples=10))
+    put(services.receiver, f"{path}/parts/0", sent.parts[0])
+    put(services.receiver, f"{path}/side", sent.side)
+    assert services.receiver.post(f"{path}/complete").status_code == 202
+    found = finished(services.receiver, path)
+    assert (found["state"], found["report"]) == ("failed", None)
+    assert found["error"]["kind"] == "ModelError"
+    assert found["error"]["detail"].startswith("not the tensors of cifar10: 'conv1.weight' is")
+
+
+def test_thousands_of_carried_tensors_arrive(
+    services: Any, encoded: Any, opened: Any, put: Any, finished: Any, tmp_path: Path
+) -> None:
+    tensors = {f"layers.{i}.norm.weight": np.full(1, i, np.float32) for i in range(20_000)}
+    tensors["w"] = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    save_file(tensors, tmp_path / "many.safetensors")
+    sent = encoded(tmp_path / "many.safetensors", channel="noiseless")
+    assert len(sent.side) > 1 << 20
+    path = opened(services.receiver, sent.header)
+    assert put(services.receiver, f"{path}/parts/0", sent.parts[0]).status_code == 204
+    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
+    assert services.receiver.post(f"{path}/complete").status_code == 202
+    assert finished(services.receiver, path)["state"] == "done"
+    arrived = load(services.receiver.get(f"{path}/model").content)
+    assert len(arrived) == len(tensors)
+    assert arrived["layers.19999.norm.weight"] == 19_999
 
 
 def test_a_transmission_is_received_decoded_and_handed_out(

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from weightcast.errors import FormatError
+from weightcast.wire.transmission import check
 from weightcast_server.worker import load
 
 
@@ -40,7 +41,7 @@ def test_only_weights_with_the_digest_of_what_was_decoded_are_evaluated(
         weights.view(np.uint32)[3] ^= 1
     save_file(tensors, file)
     if how == "as it was":
-        assert set(load(file, sent.header, digest)) == set(tensors)
+        assert set(load(file, check(sent.header), digest)) == set(tensors)
     else:
         with pytest.raises(FormatError, match="is not the one that was decoded"):
-            load(file, sent.header, digest)
+            load(file, check(sent.header), digest)

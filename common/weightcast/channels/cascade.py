@@ -25,7 +25,7 @@ class Cascade:
     :math:`g = g_1 g_2` and :math:`\sigma^2 = g_2^2 \sigma_1^2 + \sigma_2^2`.
 
     Args:
-        stages: specs of 1 to 8 channels, first to last.
+        stages: specs of 1 to 8 channels, first to last; stages of a stage count as well.
 
     Source: the sum of independent Gaussian variables, Cover & Thomas, *Elements of Information
     Theory*, 2nd ed., section 9.1; the bound on the capacity, section 2.8 (data processing).
@@ -41,8 +41,9 @@ class Cascade:
     stages: tuple[Channel, ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.stages) <= MAX_STAGES:
-            raise ParameterError(f"a cascade has 1 to {MAX_STAGES} stages, got {len(self.stages)}")
+        # Else a header of a few megabytes could keep a link busy for hours.
+        if not 1 <= self._n_stages <= MAX_STAGES:
+            raise ParameterError(f"a cascade has 1 to {MAX_STAGES} stages, got {self._n_stages}")
 
     def transmit(self, symbols: Symbols, at: int, noise: Noise) -> Symbols:
         """Pass the symbols through all stages."""
@@ -68,6 +69,12 @@ class Cascade:
         if self._is_gaussian:
             return limits.capacity(float(self.state(0, 1, Noise(seed=0)).std))
         return min(stage.capacity() for stage in self.stages)
+
+    @property
+    def _n_stages(self) -> int:
+        """Number of stages, with those of stages."""
+        inner = (stage._n_stages for stage in self.stages if isinstance(stage, Cascade))
+        return len(self.stages) + sum(inner)
 
     @property
     def _is_gaussian(self) -> bool:

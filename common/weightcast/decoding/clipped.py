@@ -13,10 +13,11 @@ from weightcast.errors import ParameterError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clipped:
-    r"""The symbol that arrived, limited: :math:`\hat x = \max(-l, \min(l, y))`.
+    r"""The symbol that arrived, limited to the range of what can have been sent.
 
-    With the limit 1 each weight stays in the span of its class and so keeps its sign. For a symbol
-    whose prior is uniform on [-1, 1] this is the maximum-likelihood estimate under Gaussian noise.
+    :math:`\hat x = \max(-l, \min(l, y))`. With the limit 1 each weight stays in the span of its
+    class and so keeps its sign. For a symbol whose prior is uniform on [-1, 1] this is the
+    maximum-likelihood estimate under Gaussian noise.
 
     Args:
         limit: at least 1, which leaves all symbols that are sent as they are.

@@ -10,9 +10,9 @@ from weightcast.decoding.base import Prior, Values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inversion:
-    r"""The symbol that arrived, taken as it is: :math:`\hat x = y`.
+    r"""The symbol that arrived, taken as it is.
 
-    A magnitude may come out below zero, which turns its sign.
+    :math:`\hat x = y`. A magnitude may come out below zero, which turns its sign.
 
     Source: Isik, *Robust Coding Strategies for Neural Network Weights*, section 3, equation 1.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from weightcast.tasks.tracing import FoldedGraph, folded, plain_convolution
+from weightcast.tasks.tracing import FoldedGraph, folded, has_hooks, plain_convolution
 
 SUMS_IN_PLACE = (operator.iadd, "add_")
 SUMS = (operator.add, torch.add, "add", *SUMS_IN_PLACE)
@@ -192,8 +192,7 @@ def _module_after(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
         return None
     if user.op == "call_module":
         module = graph.get_submodule(str(user.target))
-        has_hooks = module._forward_hooks or module._forward_pre_hooks
-        is_known = type(module) in NAMES and len(user.args) == 1 and not has_hooks
+        is_known = type(module) in NAMES and len(user.args) == 1 and not has_hooks(module)
         return module if is_known else None
     kind = MODULES.get(user.target)
     more: Any = (*user.args[1:], *user.kwargs.values())

@@ -129,11 +129,15 @@ def plain_convolution(graph: fx.GraphModule, node: object) -> nn.Conv2d | None:
         return None
     found = graph.get_submodule(str(node.target))
     is_plain = type(found) is nn.Conv2d or getattr(found, "is_plain_convolution", False)
-    has_hooks = found._forward_hooks or found._forward_pre_hooks
-    if not isinstance(found, nn.Conv2d) or not is_plain or has_hooks:
+    if not isinstance(found, nn.Conv2d) or not is_plain or has_hooks(found):
         return None
     calls = Counter(other.target for other in graph.graph.nodes if other.op == "call_module")
     return found if calls[node.target] == 1 else None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether something else is called whenever a module is."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _normed(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node]]:
@@ -141,7 +145,9 @@ def _normed(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node]]:
         if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
             continue
         first, norm = node.args[0], graph.get_submodule(node.target)
-        if type(norm) is not nn.BatchNorm2d or norm.training or norm.running_mean is None:
+        if type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
+            continue
+        if norm.training or has_hooks(norm):
             continue
         if plain_convolution(graph, first) is not None and len(first.users) == 1:
             yield first, node

@@ -1,5 +1,6 @@
 """What the sender service sends is what the command sends, whatever happens meanwhile."""
 
+import hashlib
 import json
 import os
 import select
@@ -13,6 +14,10 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from weightcast import plugins
+from weightcast.models.weights import open_model
+from weightcast.pipeline import transmit
+from weightcast.setup import KINDS, Setup
 from weightcast_client.service.bodies import SendBody
 from weightcast_web.command import INTERRUPTED
 
@@ -245,6 +250,53 @@ def test_the_first_send_is_sent_once_and_told_at_every_start(
     assert lines[0] == lines[1]
     assert lines[0].startswith("the first send, small.safetensors at std 0.25, arrived with ")
     assert len(own_ends.transmissions()) == 1
+
+
+PLUGINS = Path(__file__).parents[3] / "docs/plugins"
+
+
+def test_plug_ins_go_through_services_that_have_them(
+    serving: Any, settings: Any, running: Any, queue: Any, result_of: Any, plugins_forgotten: None,
+    small_path: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    files = [PLUGINS / name for name in ("scheme.py", "channel.py", "decoder.py")]
+    listed = ",".join(map(str, files))
+    env = os.environ | {f"WEIGHTCAST_{who}_PLUGINS": listed for who in ("LINK", "SERVER")}
+    setup = {
+        "scheme": "tensor-range",
+        "channel": {"name": "bursts", "std": 0.3, "share": 0.1},
+        "decoder": "shrink",
+    }
+    with (
+        running(tmp_path / "receiver", env=env) as (_, url),
+        running(None, receiver=url, env=env) as (_, link),
+        serving(settings(link), *(f"--plugin={file}" for file in files)) as (_, client),
+    ):
+        result = result_of(client, queue(client, **setup))
+    for file in files:
+        plugins.load(file, KINDS)
+    with open_model(small_path) as model:
+        arrived = transmit(model, Setup.from_spec(setup), model.layout.weights)
+    assert result["weights_digest"] == hashlib.sha256(arrived.data).hexdigest()
+
+
+@pytest.mark.parametrize("lacks", ["LINK", "SERVER"])
+def test_a_service_without_the_plug_in_refuses_what_needs_it(
+    lacks: str, serving: Any, settings: Any, running: Any, queue: Any, tmp_path: Path
+) -> None:
+    file = PLUGINS / "channel.py"
+    has = "SERVER" if lacks == "LINK" else "LINK"
+    env = os.environ | {f"WEIGHTCAST_{has}_PLUGINS": str(file)}
+    with (
+        running(tmp_path / "receiver", env=env) as (_, url),
+        running(None, receiver=url, env=env) as (_, link),
+        serving(settings(link), f"--plugin={file}") as (_, client),
+    ):
+        path = queue(client, channel="bursts")
+        client.get(f"{path}/events")
+        found = client.get(path).json()
+    assert found["state"] == "failed"
+    assert "no channel 'bursts'; known: awgn, cascade, noiseless" in found["error"]["detail"]
 
 
 @pytest.mark.cifar

@@ -228,9 +228,10 @@ def test_batch_norm_that_does_not_follow_a_convolution_stays() -> None:
     check(nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), 1)
 
 
-def test_hooks_keep_their_module() -> None:
+@pytest.mark.parametrize("name", ["conv", "norm"])
+def test_hooks_keep_their_module(name: str) -> None:
     network = Net(lambda y, x: y.relu())
-    network.conv.register_forward_hook(lambda module, inputs, output: output + 1)
+    network.get_submodule(name).register_forward_hook(lambda module, inputs, output: output + 1)
     check(network, 0)
 
 
