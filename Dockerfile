@@ -34,10 +34,11 @@ RUN pip install hatchling
 COPY . .
 RUN pip install --prefix=/install --no-deps --no-build-isolation .
 
-# What the link does not import: the other programs, the models and what knows torch.
+# What the link does not import: the other programs, the shipped models and what knows torch.
 FROM code AS link-code
 RUN cd /install/bin && rm client server \
-    && cd /install/lib/python*/site-packages && rm -r weightcast_client weightcast_server weightcast/learning
+    && cd /install/lib/python*/site-packages && rm -r weightcast_client weightcast_server \
+       weightcast/learning weightcast/tasks weightcast/models/checkpoints
 
 FROM python AS link
 COPY --from=link-dependencies /install /usr/local

@@ -31,18 +31,19 @@ def equalise(
     from safetensors.torch import load_file
 
     from weightcast.errors import ParameterError
-    from weightcast.learning.architectures import architecture_of
+    from weightcast.experiment.examiner import known_task_of
     from weightcast.learning.checkpoint import save_model
     from weightcast.learning.equalisation import equalised
     from weightcast.models import zoo
     from weightcast.models.weights import open_model
 
-    path = zoo.find(model)
     if out.exists():
         raise ParameterError(f"'{out}' is there already")
-    with open_model(path) as opened:
-        architecture = architecture_of(opened.layout)
-    tensors = equalised(architecture, load_file(path), scope, strength)
+    with open_model(zoo.find(model)) as opened:
+        task = known_task_of(opened)
+        tensors = {k: v for path in opened.files for k, v in load_file(path).items()}
+        metadata = dict(opened.metadata)
+    found = equalised(task.network, tensors, scope, strength, task.name)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_model(out, tensors)
+    save_model(out, found, metadata)
     typer.echo(f"{out}: {model}, equalised by {scope} with strength {strength:g}", err=True)

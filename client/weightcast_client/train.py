@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from weightcast.learning.data import Split
     from weightcast.learning.training import Training
     from weightcast.learning.training_folder import Machine, Order, TrainingFolder
+    from weightcast.tasks.base import Samples
+    from weightcast.tasks.cifar10.data import Labelled
 
     Indices = npt.NDArray[np.int64]
 
@@ -91,7 +92,7 @@ def train(
         typer.echo(f"the training in {path} is done: {_result(folder.card())}", err=True)
         return
 
-    from weightcast.learning import data
+    from weightcast.tasks.cifar10 import data
     from weightcast_client.screen import Screen
 
     cache = Settings().cache
@@ -104,8 +105,8 @@ def train(
 def train_into(
     folder: "TrainingFolder",
     order: "Order",
-    images: "Split",
-    test: "Split",
+    images: "Labelled",
+    test: "Labelled",
     threads: int | None = None,
 ) -> None:
     """Do what is left of a training, evaluate the model once on the test images, write its card.
@@ -120,7 +121,8 @@ def train_into(
     import torch
 
     from weightcast.learning.checkpoint import shipped
-    from weightcast.learning.evaluation import Evaluator
+    from weightcast.tasks.cifar10 import Cifar10
+    from weightcast.tasks.loading import loaded
     from weightcast_client.screen import Screen
 
     machine = folder.machine(_here(), threads)
@@ -130,12 +132,13 @@ def train_into(
     _do_epochs(training, folder, order, machine)
     tensors = shipped(training.chosen())
     with Screen() as screen:
-        evaluator = Evaluator(order.architecture, test.images, test.labels, "float32")
-        evaluation = evaluator.evaluate(tensors, screen.bar("test images"))
+        task = Cifar10()
+        network = loaded(task.network, tensors, order.architecture)
+        score = task.score(network, _samples(test), screen.bar("test images"), "float32")
     found = {
         "chosen_epoch": training.chosen_epoch,
-        "test_images": evaluation.n_images,
-        "test_correct_float32": evaluation.correct,
+        "test_images": score.n_samples,
+        "test_correct_float32": score.correct,
         "trained_by": program(),
         "seconds": round(sum(row["seconds"] for row in training.rows), 1),
     }
@@ -145,18 +148,18 @@ def train_into(
 def _here() -> "Machine":
     import torch
 
-    from weightcast.learning.evaluation import best_arithmetic
     from weightcast.learning.training_folder import Machine
+    from weightcast.tasks.accuracy import best_arithmetic
 
     # Training is on the CPU even where evaluation is not: elsewhere it would not repeat to the bit.
     is_bfloat16 = best_arithmetic() == "bfloat16"
     return Machine("bfloat16" if is_bfloat16 else "float32", torch.get_num_threads())
 
 
-def _training(order: "Order", images: "Split", machine: "Machine") -> "Training":
-    from weightcast.learning.augmentation import split
-    from weightcast.learning.resnet import ResNet18
+def _training(order: "Order", images: "Labelled", machine: "Machine") -> "Training":
     from weightcast.learning.training import Training, initialised
+    from weightcast.tasks.cifar10.resnet import ResNet18
+    from weightcast.tasks.samples import split
 
     kept, held_back = split(order.n_images, order.recipe.validation)
     return Training(
@@ -172,20 +175,29 @@ def _training(order: "Order", images: "Split", machine: "Machine") -> "Training"
 
 
 def _validation(
-    order: "Order", images: "Split", held_back: "Indices", machine: "Machine"
+    order: "Order", images: "Labelled", held_back: "Indices", machine: "Machine"
 ) -> Callable[[Mapping[str, "Tensor"]], float]:
     """Return a function from a state_dict to its accuracy, in %, on the images held back."""
-    from weightcast.learning.evaluation import Evaluator
+    from weightcast.tasks.cifar10 import Cifar10
+    from weightcast.tasks.cifar10.data import Labelled
+    from weightcast.tasks.loading import loaded
 
-    evaluator = Evaluator(
-        order.architecture, images.images[held_back], images.labels[held_back], machine.arithmetic
-    )
+    task = Cifar10()
+    samples = _samples(Labelled(images.images[held_back], images.labels[held_back]))
 
     def validate(tensors: Mapping[str, "Tensor"]) -> float:
-        evaluation = evaluator.evaluate(tensors)
-        return 100 * evaluation.correct / evaluation.n_images
+        network = loaded(task.network, tensors, order.architecture)
+        return task.score(network, samples, arithmetic=machine.arithmetic).accuracy
 
     return validate
+
+
+def _samples(labelled: "Labelled") -> "Samples":
+    from weightcast.tasks.cifar10.task import normalised
+    from weightcast.tasks.samples import Pictures
+
+    labels = labelled.labels.astype("int64")
+    return Pictures(images=labelled.images, labels=labels, normalise=normalised)
 
 
 def _do_epochs(

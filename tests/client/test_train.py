@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from weightcast.learning.data import Split
+
 from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 from weightcast.learning.training_folder import Order, TrainingFolder
 from weightcast_client.cli import app

@@ -28,7 +28,7 @@ def test_text_becomes_numbers() -> None:
 
 
 def test_text_is_no_number_where_nobody_typed_it() -> None:
-    with pytest.raises(ParameterError, match="must be a number, got '0.25'"):
+    with pytest.raises(ParameterError, match=r"must be a number, got '0\.25'"):
         build(CHANNELS, {"name": "awgn", "std": "0.25"})
 
 
@@ -125,7 +125,7 @@ def test_entry_points_are_loaded_when_they_are_asked_for(monkeypatch) -> None:
     kind: Kind[Any] = Kind("channel", ("transmit",), (AWGN,))
     assert set(kind) == {"awgn", "other"} and len(kind) == 2
     assert kind["awgn"] is AWGN, "what is built in comes first"
-    with pytest.raises(ParameterError, match="entry point 'other' .* is a channel 'awgn'"):
+    with pytest.raises(ParameterError, match=r"entry point 'other' .* is a channel 'awgn'"):
         kind["other"]
     monkeypatch.setattr(Kind, "takes_installed", False)
     assert set(Kind("channel", ("transmit",), (AWGN,))) == {"awgn"}

@@ -26,9 +26,9 @@ PAPER_REMARKS = """\
 * Its text gives 95.26 % at std 0.1; in its table 1 that is the value at 0.05, and 95.12 at 0.1.
 * Its table 5 has a drop of 83.91 for l2 without protection at std 0.05; its table 1 gives 85.91.
 * It protects the sign, yet its equation 1 lets noise push a magnitude below zero, which turns the
-  sign. Ours follows the equation. A receiver that limits what it received to [-1, 1] (decoder
-  `clipped`) never turns a sign, but what is left of the noise makes every small magnitude larger: on
-  the l2 model it does harm (`experiments/limit.md`).
+  sign. Ours follows the equation. A receiver that limits what it received to [-1, 1] (the
+  decoder `clipped`) never turns a sign, but what is left of the noise makes every small magnitude
+  larger: on the l2 model it does harm (`experiments/limit.md`).
 * Signs and classes travel free of charge. The all-in ledger charges them at the capacity of the
   same channel.
 * "Early stopping at the best accuracy" does not say on which images. Ours never looks at the test

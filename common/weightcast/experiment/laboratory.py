@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weightcast.arrays import Weights, blocks
+from weightcast.errors import ParameterError
 from weightcast.experiment.crossing import cross
 from weightcast.experiment.examiner import Examiner, figures_of
 from weightcast.experiment.runs import Run
@@ -43,6 +44,8 @@ class Laboratory:
         """
         began = time.perf_counter()
         with open_model(zoo.find(run.model), name=run.model) as model:
+            if not any(run.is_noisy(tensor.name) for tensor in model.layout.weights):
+                raise ParameterError(f"noisy: '{run.model}' has no weights '{run.noisy}'")
             received, found = cross(model, run.setup, run.is_noisy)
             if run.setup.task is not None:
                 score = self._score(run, model, [received])

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weightcast.learning.evaluation import normalised
 from weightcast.learning.recipes import Recipe
-from weightcast.tasks.samples import generator as generator
-from weightcast.tasks.samples import split as split
+from weightcast.tasks.cifar10.task import normalised
+from weightcast.tasks.samples import generator
 
 
 class Batches:

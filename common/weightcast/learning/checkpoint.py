@@ -37,10 +37,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ModelError(f"'{path}' is not a checkpoint of a training: {error}") from None
 
 
-def save_model(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_model(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a state_dict as a model file, whole or not at all."""
     plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    replace(path, lambda new: save_file(plain, new))
+    replace(path, lambda new: save_file(plain, new, dict(metadata) if metadata else None))
 
 
 def shipped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

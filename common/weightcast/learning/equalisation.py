@@ -9,14 +9,13 @@ statistics, which are carried tensors.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from weightcast.errors import ModelError, ParameterError
-from weightcast.learning import architectures
 from weightcast.tasks.loading import loaded
 from weightcast.tasks.tracing import normed_convolutions
 
@@ -27,7 +26,11 @@ MOST = 1e6
 
 
 def equalised(
-    architecture: str, tensors: Mapping[str, Tensor], scope: str = "channel", strength: float = 1.0
+    network: Callable[[], nn.Module],
+    tensors: Mapping[str, Tensor],
+    scope: str = "channel",
+    strength: float = 1.0,
+    what: str = "the network",
 ) -> dict[str, Tensor]:
     """Return a state_dict, float32, that gives the same logits but for rounding.
 
@@ -36,14 +39,15 @@ def equalised(
     become f mean and f**2 (variance + eps) - eps.
 
     Args:
-        architecture: a name in `ARCHITECTURES`.
-        tensors: a state_dict of the architecture, in any float type.
+        network: builds it, as a task's `network` does.
+        tensors: its state_dict, in any float type.
         scope: what gets a factor of its own: `layer`, a convolution, or `channel`, one of its
             output channels.
         strength: 0 .. 1; 0 leaves all as it is, 1 makes all largest magnitudes equal.
+        what: the network is called in a message.
 
     Raises:
-        ModelError: the tensors are not those of the architecture, or a weight is not finite.
+        ModelError: the tensors are not those of the network, or a weight is not finite.
         ParameterError: no such scope or strength.
 
     Source: Nagel et al., "Data-free quantization through weight equalization and bias correction",
@@ -53,7 +57,7 @@ def equalised(
         raise ParameterError(f"scope must be one of {', '.join(SCOPES)}, got '{scope}'")
     if not 0 <= strength <= 1:
         raise ParameterError(f"strength must be in 0 .. 1, got {strength}")
-    model = loaded(lambda: architectures.build(architecture), tensors, architecture)
+    model = loaded(network, tensors, what)
     most = float(torch.stack([p.abs().amax() for p in model.parameters() if p.dim() >= 2]).amax())
     if not math.isfinite(most):
         raise ModelError("the model has a weight that is not finite")

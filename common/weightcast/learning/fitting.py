@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from weightcast.errors import ModelError, ParameterError
-from weightcast.learning.checkpoint import replace
+from weightcast.learning.checkpoint import save_model
 from weightcast.learning.training import initialised
 from weightcast.registry import spec_of
 from weightcast.tasks.base import Report, Samples, Task
@@ -86,9 +85,7 @@ def fit(
 
 def save(path: Path, task: Task, tensors: Mapping[str, Tensor]) -> None:
     """Write a state_dict as a model file that says which task it is for, whole or not at all."""
-    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    metadata = {KEY: json.dumps(spec_of(task))}
-    replace(path, lambda new: save_file(plain, new, metadata))
+    save_model(path, tensors, {KEY: json.dumps(spec_of(task))})
 
 
 def _batches(samples: Samples, epochs: int, batch: int, seed: int) -> Iterator[Indices]:

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weightcast.errors import ModelError
-from weightcast.learning.augmentation import Batches, generator
+from weightcast.learning.augmentation import Batches
 from weightcast.learning.recipes import Recipe, Setting
+from weightcast.tasks.samples import generator
 
 Report = Callable[[int, int, float, float], None]
 Validate = Callable[[Mapping[str, Tensor]], float]

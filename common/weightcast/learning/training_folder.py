@@ -23,9 +23,9 @@ from torch import Tensor
 import weightcast
 from weightcast.errors import ModelError, ParameterError
 from weightcast.learning import checkpoint
-from weightcast.learning.evaluation import MEAN, STD
 from weightcast.learning.recipes import Recipe, Setting
 from weightcast.learning.training import Row, Training
+from weightcast.tasks.cifar10.task import MEAN, STD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Order:
     """What is to be trained; the result depends on this and on nothing a user can choose besides.
 
     Args:
-        architecture: a name in `ARCHITECTURES`.
+        architecture: what is trained, as the card names it.
         setting_name, setting: how it is regularised.
         recipe_name, recipe: how it is trained.
         seed: of all chance, at least 0.

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from weightcast.learning.augmentation import Batches, blot_out, crops, generator, scaled, split
-from weightcast.learning.evaluation import normalised
+from weightcast.learning.augmentation import Batches, blot_out, crops, scaled
 from weightcast.learning.recipes import RECIPES
+from weightcast.tasks.cifar10.task import normalised
+from weightcast.tasks.samples import generator, split
 
 RNG = np.random.Generator(np.random.Philox(5))
 IMAGES = RNG.integers(0, 256, (50, 32, 32, 3), np.uint8)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from weightcast.errors import DataError, ModelError
-from weightcast.learning import data, weights
+from weightcast.models import weights
+from weightcast.tasks.cifar10 import data
 
 
 class Trap:

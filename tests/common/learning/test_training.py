@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from weightcast.errors import ModelError, ParameterError
 from weightcast.learning.augmentation import Batches
 from weightcast.learning.recipes import RECIPES, SETTINGS, Recipe, Setting
-from weightcast.learning.resnet import ResNet18, dropped
 from weightcast.learning.training import Training, add_l1_gradient_into, initialised
+from weightcast.tasks.cifar10.resnet import ResNet18, dropped
 
 RNG = np.random.Generator(np.random.Philox(9))
 LABELS = RNG.integers(0, 10, 200, np.uint8)

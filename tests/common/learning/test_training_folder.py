@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weightcast.errors import ModelError, ParameterError
-from weightcast.learning import architectures, checkpoint
+from weightcast.learning import checkpoint
 from weightcast.learning.recipes import RECIPES, SETTINGS
-from weightcast.learning.resnet import ResNet18
 from weightcast.learning.training_folder import Machine, Order, TrainingFolder, described
 from weightcast.models.weights import open_model
+from weightcast.tasks.cifar10.resnet import ResNet18
+from weightcast.tasks.recognition import recognise
 
 ORDER = Order(
     architecture="resnet18-cifar10",
@@ -79,9 +80,9 @@ def test_a_model_file_has_the_tensors_of_the_architecture(tmp_path: Path) -> Non
         assert len(opened) == 11_164_352
         assert {tensor.dtype for tensor in opened.layout.weights} == {"BF16"}
         assert {tensor.dtype for tensor in opened.layout.carried} == {"F32", "I64"}
+        tensors = (*opened.layout.weights, *opened.layout.carried)
+        assert recognise(tensors, opened.metadata) == {"name": "cifar10"}
     found = load_file(path)
-    name = architectures.recognise((name, tensor.shape) for name, tensor in found.items())
-    assert name == "resnet18-cifar10"
     for key, tensor in model.state_dict().items():
         assert torch.equal(found[key], tensor.to(found[key].dtype))
 

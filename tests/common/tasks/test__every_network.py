@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from weightcast.learning.resnet import ResNet18
 from weightcast.tasks.accuracy import N_MEASURED, predictions
+from weightcast.tasks.cifar10.resnet import ResNet18
 from weightcast.tasks.fusion import OnePass, fused, is_possible
 from weightcast.tasks.samples import Pictures
 from weightcast.tasks.tracing import folded

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
 from weightcast.errors import ModelError
-from weightcast.learning.convolution import MatrixConv2d
+from weightcast.tasks.cifar10.convolution import MatrixConv2d
 from weightcast.tasks.fusion import NAMES, OnePass, fused, in_one_pass, is_possible
 from weightcast.tasks.tracing import folded, normed_convolutions, traced
 

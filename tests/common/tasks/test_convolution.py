@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weightcast.learning.convolution import MatrixConv2d
+from weightcast.tasks.cifar10.convolution import MatrixConv2d
 
 
 def drawn(*shape: int) -> Tensor:

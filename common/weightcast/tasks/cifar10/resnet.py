@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weightcast.errors import ParameterError
-from weightcast.learning.convolution import MatrixConv2d
+from weightcast.tasks.cifar10.convolution import MatrixConv2d
 
 
 class Block(nn.Module):
