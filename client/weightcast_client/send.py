@@ -16,6 +16,7 @@ import numpy as np
 
 from weightcast.arrays import Symbols, Weights, blocks
 from weightcast.channels import Channel
+from weightcast.channels.awgn import AWGN
 from weightcast.coding import Sent
 from weightcast.errors import LinkError
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
@@ -132,8 +133,8 @@ def send(
 
 
 def snr_of(channel: Channel, average_power: float) -> dict[str, float | None]:
-    """Return peak and average SNR in dB; None where the channel has no noise of one std."""
-    std = getattr(channel, "std", 0.0)
+    """Return peak and average SNR in dB; None for other channels than `awgn`."""
+    std = channel.std if isinstance(channel, AWGN) else 0.0
     return {
         "peak_snr_db": peak_snr_db(std) if std else None,
         "average_snr_db": average_snr_db(std, average_power) if std and average_power else None,
