@@ -22,6 +22,7 @@ demo: install ## data, then one model over the noisy link
 
 test: install ## all tests that this machine can run
 	$(BIN)/client data
+	$(BIN)/client data mnist
 	$(BIN)/python -m pytest
 
 torture: install ## hundreds of kills and cuts, a line per row of docs/reliability.md

@@ -38,7 +38,7 @@ def test_a_part_that_is_sent_again_through_another_process_meets_the_same_noise(
     figure(39, f"{len(before)} symbols sent again through another process: 0 bits differ")
 
 
-def test_transmissions_with_other_draws_or_seeds_share_no_noise(
+def test_transmissions_with_other_streams_or_seeds_share_no_noise(
     joined: Any, figure: Any, encoded: Any, opened: Any, put: Any, model_of: Any, tmp_path: Path
 ) -> None:
     sent = encoded(model_of(1_000_000), seed=7, std=STD)
