@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from weightcast.learning.data import Split
 
 from weightcast.learning.recipes import RECIPES, SETTINGS, changed
 from weightcast.learning.training_folder import Order, TrainingFolder
+from weightcast.tasks.cifar10.data import Labelled
 from weightcast_client.cli import app
 from weightcast_client.curves import draw
 from weightcast_client.train import train_into
@@ -36,10 +36,10 @@ def order(**changes: Any) -> Order:
     return dataclasses.replace(plain, **changes)
 
 
-def noise(n: int) -> Split:
+def noise(n: int) -> Labelled:
     rng = np.random.Generator(np.random.Philox(n))
     images = rng.integers(0, 256, (n, 32, 32, 3), np.uint8)
-    return Split(images, rng.integers(0, 10, n, np.uint8))
+    return Labelled(images, rng.integers(0, 10, n, np.uint8))
 
 
 def test_a_training_leaves_model_card_and_curves(
