@@ -32,7 +32,7 @@ class Setup:
         seed: of the noise, 0 .. 2**64 - 1.
         draw: number of the repetition of the noise, 0 .. 2**64 - 1.
         task: what accuracy means; None: it is not asked for.
-        split: samples on which it is found: `test`, or `validation` to choose params on.
+        split: samples on which it is found: `test`, `validation` to choose params on, or `train`.
         n_samples: the first of the split; None: all.
 
     Raises:

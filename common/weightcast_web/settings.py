@@ -54,6 +54,9 @@ class ServiceSettings(Limits, BaseSettings):
         if self.production and not self.plugins_in_production:
             Kind.takes_installed = False
             if self.plugins:
-                raise ParameterError("production takes plug-ins only with plugins_in_production")
+                prefix = self.model_config["env_prefix"]
+                raise ParameterError(
+                    f"production takes plug-ins only with {prefix}PLUGINS_IN_PRODUCTION=true"
+                )
         for file in self.plugins:
             load(file, kinds)

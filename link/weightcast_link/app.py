@@ -18,7 +18,7 @@ from weightcast.channels import Channel
 from weightcast.errors import LinkError
 from weightcast.randomness import Noise, best_form
 from weightcast.wire.digest import digest_of
-from weightcast.wire.header import Header, parse_header
+from weightcast.wire.header import parse_header, part_bytes
 from weightcast.wire.symbols import STAMP
 from weightcast_link.crossing import cross_into, read_part
 from weightcast_link.journal import Journal
@@ -50,7 +50,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         settings: where the receiver is, and limits.
         transport: how to reach the receiver; None is the network.
     """
-    known: OrderedDict[str, tuple[Header, Channel, Noise]] = OrderedDict()
+    known: OrderedDict[str, tuple[int, Channel, Noise]] = OrderedDict()
     registry = metrics.new_registry()
     journal = Journal(registry)
     flights = metrics.Flights(settings.max_flights, registry)
@@ -114,8 +114,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         except httpx.InvalidURL:
             raise Refusal(404, "not-found", "no such resource") from None
 
-    async def header_of(transmission: str) -> tuple[Header, Channel, Noise]:
-        """Return header, channel and noise of a transmission, asked for the first time."""
+    async def crossing_of(transmission: str) -> tuple[int, Channel, Noise]:
+        """Return number of symbols, channel and noise of a transmission; asks the first time."""
         if transmission not in known:
             answer = await ask(request_to("GET", f"/transmissions/{transmission}/header"))
             text = await _whole(answer, journal)
@@ -127,7 +127,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 raise LinkError(f"the receiver gives no header, it answers {answer.status_code}")
             # One with many tensors takes seconds.
             header = await asyncio.to_thread(parse_header, text, settings.max_header_bytes)
-            known[transmission] = header, *header.crossing()
+            known[transmission] = header.n_symbols, *header.crossing()
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)
         known.move_to_end(transmission)
@@ -139,8 +139,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
             raise Refusal(409, "noised-already", "this part has been through a channel already")
         if not re.fullmatch("[0-9a-f]{32}", transmission):
             raise Refusal(404, "no-transmission", "no such transmission")
-        header, channel, noise = await header_of(transmission)
-        n_bytes = header.part_bytes(n)
+        n_symbols, channel, noise = await crossing_of(transmission)
+        n_bytes = part_bytes(n_symbols, n)
         async with spooled(request, n_bytes, settings) as file, flights:
 
             def cross() -> tuple[memoryview, str]:

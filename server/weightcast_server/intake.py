@@ -20,6 +20,8 @@ from weightcast_web import failpoints
 from weightcast_web.refusal import Refusal
 
 MAX_KEY = 255
+LARGE, REMEMBERED_LARGE = 1 << 18, 2
+"""Characters of a header beyond which only so many are kept: it takes ten times its size."""
 REMEMBERED = 100
 """Headers kept checked; the others are checked again."""
 INDEX_BYTES = 1 << 20
@@ -40,6 +42,7 @@ class Intake:
     def __init__(self, store: Store, root: Path, settings: Settings) -> None:
         self._store, self._root, self._settings = store, root, settings
         self._checked = lru_cache(REMEMBERED)(_checked)
+        self._checked_large = lru_cache(REMEMBERED_LARGE)(_checked)
 
     def folder(self, id_: str) -> Folder:
         """Return the files of a transmission."""
@@ -47,7 +50,8 @@ class Intake:
 
     def transmission(self, row: Row) -> Transmission:
         """Return what the header says."""
-        return self._checked(row.header)
+        is_large = len(row.header) > LARGE
+        return self._checked_large(row.header) if is_large else self._checked(row.header)
 
     def create(self, text: bytes, key: str | None) -> tuple[Row, bool]:
         """Open a transmission; return it and whether it is new.

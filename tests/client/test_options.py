@@ -103,3 +103,8 @@ def test_without_a_task_the_model_says_it_and_without_evaluation_there_is_none()
 def test_params_of_no_task_are_refused() -> None:
     with pytest.raises(ParameterError, match="--task-set needs --task"):
         spec(task=(None, ["model=cnn"]))
+
+
+def test_a_std_given_in_two_ways_is_refused() -> None:
+    with pytest.raises(ParameterError, match="std is given twice: 0.2 and 0.1"):
+        spec(channel=("awgn", ["std=0.2"]), std=0.1)

@@ -68,7 +68,9 @@ def test_a_link_takes_the_channels_of_a_file_and_leaves_the_rest() -> None:
 @pytest.mark.parametrize("settings", ALL, ids=lambda cls: cls.__module__)
 def test_production_takes_plug_ins_only_where_the_settings_say_so(settings: Any) -> None:
     in_production = settings(production=True, token=TOKEN, plugins=(CHANNEL,))
-    with pytest.raises(ParameterError, match="production takes plug-ins only with plugins_in_prod"):
+    with pytest.raises(
+        ParameterError, match="production takes plug-ins only with WEIGHTCAST_[A-Z]*_PLUG"
+    ):
         in_production.load_plugins(KINDS)
     assert "bursts" not in CHANNELS
     in_production.model_copy(update={"plugins_in_production": True}).load_plugins(KINDS)
@@ -128,7 +130,8 @@ def test_a_service_in_production_refuses_a_plug_in_at_its_start(
         assert "Traceback" not in ran.stderr
         return ran.stderr.splitlines()[-1]
 
-    assert ends(CHANNEL) == "error: production takes plug-ins only with plugins_in_production"
+    allowed = f"{prefix}PLUGINS_IN_PRODUCTION=true"
+    assert ends(CHANNEL) == f"error: production takes plug-ins only with {allowed}"
     none = tmp_path / "none.py"
     refused = ends(none, PLUGINS_IN_PRODUCTION="true")
     assert refused == f"error: a plug-in is a Python file, got '{none}'"

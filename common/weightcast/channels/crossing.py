@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL, Channel
+from weightcast.errors import ParameterError
 from weightcast.randomness import Noise
 from weightcast.registry import Spec, assemble, build
 
@@ -28,9 +29,14 @@ def with_std(spec: Mapping[str, Any], std: float | None) -> Spec:
     Args:
         spec: fields of a setup; without a channel it is `DEFAULT_CHANNEL`.
         std: a param of most channels; None: nothing is put in.
+
+    Raises:
+        ParameterError: the channel has a std already.
     """
     channel = spec.get("channel", DEFAULT_CHANNEL)
     channel = {"name": channel} if isinstance(channel, str) else channel
     if std is not None and isinstance(channel, Mapping):
+        if "std" in channel:
+            raise ParameterError(f"std is given twice: {channel['std']} and {std}")
         channel = {**channel, "std": std}
     return {**spec, "channel": channel}

@@ -80,7 +80,7 @@ class Header(BaseModel):
     @property
     def n_parts(self) -> int:
         """Number of parts the symbols are cut into."""
-        return -(-self.n_symbols // PART_SYMBOLS)
+        return n_parts(self.n_symbols)
 
     @property
     def plan_numbers(self) -> dict[str, int | float]:
@@ -94,10 +94,8 @@ class Header(BaseModel):
         return tuple(Tensor(name, dtype, tuple(shape)) for name, (dtype, shape) in arrays.items())
 
     def part_bytes(self, n: int) -> int:
-        """Return the length of part ``n``, or raise a `FormatError` if there is no such part."""
-        if not 0 <= n < self.n_parts:
-            raise FormatError(f"there is no part {n}; parts are 0 .. {self.n_parts - 1}")
-        return SYMBOL_BYTES * min(PART_SYMBOLS, self.n_symbols - n * PART_SYMBOLS)
+        """Return the length of part ``n``, see the function of that name."""
+        return part_bytes(self.n_symbols, n)
 
     def crossing(self) -> tuple[Channel, Noise]:
         """Return the channel and its noise; raises `UnknownNameError` or `ParameterError`."""
@@ -106,6 +104,22 @@ class Header(BaseModel):
     def to_bytes(self) -> bytes:
         """Return the canonical JSON: these bytes are counted in the ledger."""
         return self.model_dump_json().encode()
+
+
+def n_parts(n_symbols: int) -> int:
+    """Return the number of parts that so many symbols are cut into."""
+    return -(-n_symbols // PART_SYMBOLS)
+
+
+def part_bytes(n_symbols: int, n: int) -> int:
+    """Return the bytes of part ``n`` of so many symbols.
+
+    Raises:
+        FormatError: there is no such part.
+    """
+    if not 0 <= n < n_parts(n_symbols):
+        raise FormatError(f"there is no part {n}; parts are 0 .. {n_parts(n_symbols) - 1}")
+    return SYMBOL_BYTES * min(PART_SYMBOLS, n_symbols - n * PART_SYMBOLS)
 
 
 def entries(tensors: tuple[Tensor, ...]) -> list[TensorEntry]:
