@@ -106,5 +106,5 @@ def test_params_of_no_task_are_refused() -> None:
 
 
 def test_a_std_given_in_two_ways_is_refused() -> None:
-    with pytest.raises(ParameterError, match="std is given twice: 0.2 and 0.1"):
+    with pytest.raises(ParameterError, match=r"std is given twice: 0\.2 and 0\.1"):
         spec(channel=("awgn", ["std=0.2"]), std=0.1)
