@@ -69,7 +69,7 @@ def test_a_link_takes_the_channels_of_a_file_and_leaves_the_rest() -> None:
 def test_production_takes_plug_ins_only_where_the_settings_say_so(settings: Any) -> None:
     in_production = settings(production=True, token=TOKEN, plugins=(CHANNEL,))
     with pytest.raises(
-        ParameterError, match="production takes plug-ins only with WEIGHTCAST_[A-Z]*_PLUG"
+        ParameterError, match=r"production takes plug-ins only with WEIGHTCAST_[A-Z]*_PLUG"
     ):
         in_production.load_plugins(KINDS)
     assert "bursts" not in CHANNELS
