@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 
 from weightcast.arrays import Symbols, Weights, blocks
-from weightcast.channels import Channel
-from weightcast.channels.awgn import AWGN
 from weightcast.coding import Sent
 from weightcast.errors import LinkError
+from weightcast.experiment.crossing import facts_of, snr_of
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
 from weightcast.models.weights import Model, open_model
 from weightcast.pipeline import encode, plan_for
-from weightcast.registry import params_of
 from weightcast.setup import Setup
-from weightcast.units import average_snr_db, peak_snr_db
 from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
@@ -106,14 +103,7 @@ def send(
     ledger = ledger_of(header, lengths, side_bytes, setup.channel.capacity())
     return {
         "transmission": id_,
-        "model": model.name,
-        "scheme": setup.scheme.name,
-        "params": params_of(setup.scheme),
-        "decoder": setup.decoder.name,
-        "channel": setup.channel.name,
-        "std": getattr(setup.channel, "std", None),
-        "seed": setup.seed,
-        "setup": setup.spec(),
+        **facts_of(model, setup),
         **figures(ledger, meter, error),
         **snr_of(setup.channel, meter.average_power),
         "weights_digest": report["weights_digest"],
@@ -129,15 +119,6 @@ def send(
             "evaluate": report["seconds"].get("evaluate", 0.0),
             "total": plans.seconds + time.perf_counter() - began,
         },
-    }
-
-
-def snr_of(channel: Channel, average_power: float) -> dict[str, float | None]:
-    """Return peak and average SNR in dB; None for other channels than `awgn`."""
-    std = channel.std if isinstance(channel, AWGN) else 0.0
-    return {
-        "peak_snr_db": peak_snr_db(std) if std else None,
-        "average_snr_db": average_snr_db(std, average_power) if std and average_power else None,
     }
 
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightcast.errors import ModelError
-from weightcast.experiment.crossing import cross
+from weightcast.experiment.crossing import cross, facts_of, snr_of
 from weightcast.experiment.examiner import Examiner, ensure, figures_of, setup_for
 from weightcast.experiment.laboratory import Laboratory
 from weightcast.experiment.results import Results
 from weightcast.experiment.sweeps import Sweep
 from weightcast.models import zoo
 from weightcast.models.weights import Model, open_model, put_together
-from weightcast.registry import params_of
 from weightcast.setup import Setup
 from weightcast.tasks import Fetching, Score
 
@@ -74,16 +73,8 @@ def send(
             put_together(file, opened.layout, [weights], carried)
         is_torch = not isinstance(model, Mapping) or any(map(_is_torch, model.values()))
         arrived = _read(path, is_torch=is_torch)
-        report = {
-            "model": opened.name,
-            "scheme": setup.scheme.name,
-            "params": params_of(setup.scheme),
-            "decoder": setup.decoder.name,
-            "channel": setup.channel.name,
-            "std": getattr(setup.channel, "std", None),
-            "seed": setup.seed,
-            "setup": setup.spec(),
-        } | figures
+        report = facts_of(opened, setup) | figures
+        report |= snr_of(setup.channel, figures["average_power"])
         if setup.task is not None:
             examiner = _examiner(setup, cache)
             report |= figures_of(examiner.score(setup, _read(path, is_torch=True)))

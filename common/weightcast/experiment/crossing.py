@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from weightcast.arrays import Weights, blocks
+from weightcast.channels import Channel
+from weightcast.channels.awgn import AWGN
 from weightcast.coding import Sent
 from weightcast.errors import ParameterError
 from weightcast.ledger import ErrorMeter, SymbolMeter, figures
 from weightcast.models.weights import Model
 from weightcast.pipeline import plan_for, transmit
+from weightcast.registry import params_of
 from weightcast.setup import Setup
+from weightcast.units import average_snr_db, peak_snr_db
 from weightcast.wire.side import SideWriter
 from weightcast.wire.transmission import announce, ledger_of
 
@@ -48,6 +52,29 @@ def cross(
     ledger = ledger_of(header, plane_bytes, body.tell(), setup.channel.capacity())
     digest = hashlib.sha256(received.data).hexdigest()
     return received, figures(ledger, symbols, error) | {"weights_digest": digest}
+
+
+def facts_of(model: Model, setup: Setup) -> dict[str, Any]:
+    """Return what was sent and how, under the names that results use."""
+    return {
+        "model": model.name,
+        "scheme": setup.scheme.name,
+        "params": params_of(setup.scheme),
+        "decoder": setup.decoder.name,
+        "channel": setup.channel.name,
+        "std": getattr(setup.channel, "std", None),
+        "seed": setup.seed,
+        "setup": setup.spec(),
+    }
+
+
+def snr_of(channel: Channel, average_power: float) -> dict[str, float | None]:
+    """Return peak and average SNR in dB; None for other channels than `awgn`."""
+    std = channel.std if isinstance(channel, AWGN) else 0.0
+    return {
+        "peak_snr_db": peak_snr_db(std) if std else None,
+        "average_snr_db": average_snr_db(std, average_power) if std and average_power else None,
+    }
 
 
 def _restore(received: Weights, model: Model, is_noisy: Callable[[str], bool]) -> None:
