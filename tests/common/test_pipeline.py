@@ -4,7 +4,10 @@ import threading
 import numpy as np
 import pytest
 
-from weightcast.pipeline import in_threads
+from weightcast.coding import SCHEMES
+from weightcast.errors import WeightsError
+from weightcast.pipeline import in_threads, transmit
+from weightcast.setup import Setup
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -39,3 +42,22 @@ def test_threads_share_the_work() -> None:
 
 def test_an_empty_source_gives_nothing() -> None:
     assert list(in_threads(np.sum, [])) == []
+
+
+@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("kind", ["f2", "f8", ">f4", ">f8"])
+def test_floats_of_any_width_and_byte_order_are_converted_once(name: str, kind: str) -> None:
+    weights = np.linspace(-1, 1, 300).astype(kind)
+    setup = Setup.of(scheme=name, channel={"name": "awgn", "std": 0.1})
+    assert np.array_equal(transmit(weights, setup), transmit(weights.astype("f4"), setup))
+
+
+@pytest.mark.parametrize("kind", ["i4", "?", "c8"])
+def test_what_is_no_float_is_refused_by_its_type(kind: str) -> None:
+    with pytest.raises(WeightsError, match="weights must be floats, got an array of "):
+        transmit(np.ones(9, kind), Setup.of(channel="noiseless"))
+
+
+def test_a_double_beyond_float32_is_refused() -> None:
+    with pytest.raises(WeightsError, match="weight 1 is inf"):
+        transmit(np.array([0.0, 1e300]), Setup.of(channel="noiseless"))
