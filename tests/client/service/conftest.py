@@ -121,7 +121,7 @@ def queue() -> Callable[..., str]:
         client: httpx.Client,
         *,
         model: str = "small.safetensors",
-        std: float = 0.3,
+        std: float | None = 0.3,
         repeat: int = 1,
         **setup: Any,
     ) -> str:

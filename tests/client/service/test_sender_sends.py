@@ -272,7 +272,7 @@ def test_plug_ins_go_through_services_that_have_them(
         running(None, receiver=url, env=env) as (_, link),
         serving(settings(link), *(f"--plugin={file}" for file in files)) as (_, client),
     ):
-        result = result_of(client, queue(client, **setup))
+        result = result_of(client, queue(client, std=None, **setup))
     for file in files:
         plugins.load(file, KINDS)
     with open_model(small_path) as model:
