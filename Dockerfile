@@ -38,7 +38,7 @@ RUN pip install --prefix=/install --no-deps --no-build-isolation .
 FROM code AS link-code
 RUN cd /install/bin && rm client server \
     && cd /install/lib/python*/site-packages && rm -r weightcast_client weightcast_server \
-       weightcast/learning weightcast/tasks weightcast/models/checkpoints
+       weightcast/datasets weightcast/evaluation weightcast/tasks weightcast/training weightcast/models/checkpoints
 
 FROM python AS link
 COPY --from=link-dependencies /install /usr/local
@@ -46,7 +46,7 @@ COPY --from=link-code /install /usr/local
 USER weightcast
 EXPOSE 8801
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-    CMD ["python", "-m", "weightcast_web.probe", "8801"]
+    CMD ["python", "-m", "weightcast_web.telemetry.probe", "8801"]
 CMD ["weightcast-link"]
 
 FROM builder AS dependencies
@@ -66,11 +66,11 @@ USER weightcast
 FROM programs AS receiver
 EXPOSE 8802
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-    CMD ["python", "-m", "weightcast_web.probe", "8802"]
+    CMD ["python", "-m", "weightcast_web.telemetry.probe", "8802"]
 CMD ["server", "run"]
 
 FROM programs AS client
 EXPOSE 8800
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-    CMD ["python", "-m", "weightcast_web.probe", "8800"]
+    CMD ["python", "-m", "weightcast_web.telemetry.probe", "8800"]
 CMD ["client", "serve"]

@@ -19,13 +19,13 @@ from measure import Row, interleaved
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from weightcast.datasets.samples import Pictures
+from weightcast.evaluation.accuracy import best_arithmetic, predictions
+from weightcast.evaluation.loading import loaded
+from weightcast.evaluation.logits import BATCH
 from weightcast.models import zoo
 from weightcast.tasks import Samples
-from weightcast.tasks.accuracy import best_arithmetic, predictions
 from weightcast.tasks.cifar10 import Cifar10
-from weightcast.tasks.loading import loaded
-from weightcast.tasks.logits import BATCH
-from weightcast.tasks.samples import Pictures
 from weightcast_client.settings import Settings
 
 N_FEW = BATCH + 32

@@ -13,11 +13,11 @@ from measure import Row, interleaved
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from weightcast.learning.recipes import RECIPES, SETTINGS
-from weightcast.learning.training import Training, initialised
-from weightcast.tasks.accuracy import best_arithmetic
+from weightcast.evaluation.accuracy import best_arithmetic
 from weightcast.tasks.cifar10.convolution import MatrixConv2d
 from weightcast.tasks.cifar10.resnet import ResNet18
+from weightcast.training.epochs import Training, initialised
+from weightcast.training.recipes import RECIPES, SETTINGS
 
 REPETITIONS = 3
 SIDE = 2048

@@ -27,7 +27,7 @@ from weightcast.wire.header import Header
 from weightcast.wire.side import SideWriter
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce
-from weightcast_client.transport import Transport
+from weightcast_client.sending.transport import Transport
 from weightcast_link import app as link
 from weightcast_link.settings import Settings as LinkSettings
 from weightcast_server import app as receiver

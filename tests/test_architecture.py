@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,26 +26,32 @@ ALLOWED = {
     "weightcast_server": {"weightcast", "weightcast_web"},
     "weightcast_client": {"weightcast", "weightcast_web"},
 }
-LAYERS = [
-    {"errors", "arrays"},
-    {"models"},
-    {"units", "randomness", "fused", "registry", "intervals"},
-    {"plugins", "limits", "ledger"},
-    {"channels"},
-    {"decoding"},
-    {"coding"},
-    {"tasks"},
-    {"learning"},
-    {"setup"},
-    {"pipeline"},
-    {"wire"},
-    {"experiment"},
-    {"api"},
-]
-"""Modules of `weightcast` from the bottom up; one may import its own layer and those below."""
+ROOMS = {
+    "weightcast": """
+        errors arrays registry noise measure models plugins datasets evaluation channels decoding
+        coding tasks training setup pipeline wire experiment api
+    """,
+    "weightcast_web": """
+        failpoints sqlite refusal callers settings events workers telemetry http connection running
+    """,
+    "weightcast_link": "settings telemetry crossing app cli",
+    "weightcast_server": "settings telemetry storing receiving readiness working routes app cli",
+    "weightcast_client": """
+        provenance settings screen reproduction options sending sweeping service commands cli
+    """,
+}
+"""The modules and packages of each package from the bottom up: one imports those before it."""
+
+LARGEST_SHARE = 0.25
+"""Of the lines of a package of many rooms that are in one of them."""
+SHARED_OUT = ("weightcast", "weightcast_web", "weightcast_client")
+LONGEST_FUNCTION, MOST_PARAMETERS = 60, 8
+COMMAND_LINE = {"cli.py", "commands"}
+"""Where a parameter is an option."""
 
 ENVIRONMENT = {"environ", "getenv", "BaseSettings"}
 HEAVY = {"torch", "torchvision"}
+KNOW_TORCH = {"evaluation", "tasks", "training"}
 
 FASTER = {"numba", "llvmlite"}
 """What the link uses if it is there; without it the noise has the same bits."""
@@ -78,8 +85,8 @@ def imports(path: Path, *, everywhere: bool = True) -> set[str]:
     return found
 
 
-def layer_of(module: str) -> int:
-    return next(i for i, layer in enumerate(LAYERS) if module in layer)
+def room_of(package: str, path: Path) -> str:
+    return path.relative_to(PACKAGES[package]).parts[0].removesuffix(".py")
 
 
 def test_services_import_the_library_and_never_each_other() -> None:
@@ -88,22 +95,47 @@ def test_services_import_the_library_and_never_each_other() -> None:
         assert used <= ALLOWED[package] | {package}, path
 
 
-def test_inside_the_library_imports_go_down() -> None:
-    folder = PACKAGES["weightcast"]
-    for path in folder.rglob("*.py"):
-        name = path.relative_to(folder).parts[0].removesuffix(".py")
-        if name == "__init__":
+@pytest.mark.parametrize("package", PACKAGES)
+def test_inside_a_package_imports_go_down(package: str) -> None:
+    rooms = ROOMS[package].split()
+    found = {room_of(package, path) for path in PACKAGES[package].rglob("*.py")} - {"__init__"}
+    assert found == set(rooms)
+    for path in PACKAGES[package].rglob("*.py"):
+        room = room_of(package, path)
+        if room == "__init__":
             continue
-        for used in imports(path):
-            if used.startswith("weightcast.") and used.count("."):
-                module = used.split(".")[1]
-                if (folder / module).exists() or (folder / f"{module}.py").exists():
-                    assert layer_of(module) <= layer_of(name), f"{path} imports {used}"
+        below = set(rooms[: rooms.index(room) + 1])
+        used = {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")}
+        assert used & set(rooms) <= below, path
 
 
-def test_only_learning_and_tasks_know_torch() -> None:
+@pytest.mark.parametrize("package", SHARED_OUT)
+def test_no_room_is_more_than_a_quarter_of_its_floor(package: str) -> None:
+    lines = Counter[str]()
+    for path in PACKAGES[package].rglob("*.py"):
+        lines[room_of(package, path)] += len(path.read_text().splitlines())
+    room, most = lines.most_common(1)[0]
+    assert most <= LARGEST_SHARE * lines.total(), f"{room} has {most} lines of {lines.total()}"
+
+
+def test_no_function_is_long_or_takes_many_parameters() -> None:
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            where = f"{path}:{node.lineno} {node.name}"
+            args = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            n_parameters = len([arg for arg in args if arg.arg not in ("self", "cls")])
+            is_command = bool(COMMAND_LINE & set(path.parts))
+            assert is_command or n_parameters <= MOST_PARAMETERS, f"{where}: {n_parameters}"
+            length = (node.end_lineno or 0) - node.lineno + 1
+            length -= sum(isinstance(n, ast.arg) for n in ast.walk(node)) if is_command else 0
+            assert is_command or length <= LONGEST_FUNCTION, f"{where}: {length} lines"
+
+
+def test_only_these_rooms_know_torch() -> None:
     for package, path in modules():
-        if {"learning", "tasks"} & {folder.name for folder in path.parents}:
+        if KNOW_TORCH & {folder.name for folder in path.parents}:
             continue
         heavy = {name for name in imports(path, everywhere=False) if name.split(".")[0] in HEAVY}
         assert not heavy, path
@@ -145,7 +177,7 @@ def test_the_link_requires_what_it_imports() -> None:
 
 
 def test_the_link_does_without_what_its_image_leaves_out() -> None:
-    left_out = ("weightcast.learning", "weightcast.tasks")
+    left_out = ("weightcast.training", "weightcast.tasks")
     assert not {name for name in modules_of_the_link() if name.startswith(left_out)}
 
 

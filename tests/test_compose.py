@@ -111,7 +111,7 @@ def test_ports_are_published_on_loopback_only_and_none_of_those_that_may_be_seve
 def test_every_image_has_a_user_a_port_and_a_health_check(target: str, port: int) -> None:
     assert last(target, "USER") not in ("root", "0")
     assert last(target, "EXPOSE") == str(port)
-    assert f'"weightcast_web.probe", "{port}"]' in last(target, "HEALTHCHECK")
+    assert f'"weightcast_web.telemetry.probe", "{port}"]' in last(target, "HEALTHCHECK")
     assert last(target, "CMD").startswith("[")
 
 

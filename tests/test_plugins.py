@@ -17,7 +17,7 @@ from weightcast import plugins
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.registry import build
 from weightcast.setup import KINDS, Setup
 

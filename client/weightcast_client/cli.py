@@ -15,20 +15,20 @@ from weightcast.errors import ParameterError
 from weightcast.models import zoo
 from weightcast.registry import build
 from weightcast.tasks import DEFAULT_TASK, TASKS
-from weightcast_client.convert import convert
-from weightcast_client.equalise import equalise
-from weightcast_client.fit import fit
-from weightcast_client.inspect_model import inspect
+from weightcast_client.commands.convert import convert
+from weightcast_client.commands.equalise import equalise
+from weightcast_client.commands.fit import fit
+from weightcast_client.commands.inspect import inspect
+from weightcast_client.commands.registries import show_kind
+from weightcast_client.commands.reproduce import reproduce
+from weightcast_client.commands.serve import serve
+from weightcast_client.commands.summary import summary
+from weightcast_client.commands.sweep import sweep
+from weightcast_client.commands.train import train
 from weightcast_client.options import PluginFiles, load_plugins, pairs, show_version, std_of
-from weightcast_client.registries import show_kind
-from weightcast_client.reproduce import reproduce
-from weightcast_client.service.command import serve
 from weightcast_client.settings import Settings
-from weightcast_client.summary import summary
-from weightcast_client.sweep import sweep
-from weightcast_client.train import train
-from weightcast_web.command import run
-from weightcast_web.imports import without_collection
+from weightcast_web.running.command import run
+from weightcast_web.running.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -122,7 +122,7 @@ def send(
     from weightcast.models.files.saving import check_out, save_received
     from weightcast.models.weights import chosen_by, open_model
     from weightcast_client.options import setup_spec
-    from weightcast_client.testbed import own_link, own_services
+    from weightcast_client.sending.testbed import own_link, own_services
 
     if out is not None and repeat > 1:
         raise ParameterError(f"--out keeps the model of one draw, --repeat asks for {repeat}")
@@ -161,10 +161,10 @@ def send(
             url, _ = stack.enter_context(own_services(settings, setup.task))
 
         with without_collection():  # The services start while this process goes on importing.
-            from weightcast_client.draws import send_draws
-            from weightcast_client.screen import Screen, show_result
-            from weightcast_client.send import make_plan
-            from weightcast_client.transport import transport_to
+            from weightcast_client.screen.console import Screen, show_result
+            from weightcast_client.sending.draws import send_draws
+            from weightcast_client.sending.send import make_plan
+            from weightcast_client.sending.transport import transport_to
 
         screen = stack.enter_context(Screen())
         transport = stack.enter_context(transport_to(url, settings))
@@ -225,7 +225,7 @@ def tasks(plugin: PluginFiles = None) -> None:
 @app.command()
 def models() -> None:
     """List the trained models that come with weightcast."""
-    from weightcast_client.screen import show_table
+    from weightcast_client.screen.console import show_table
 
     rows = []
     for name, path in zoo.models().items():
@@ -259,7 +259,7 @@ def data(
 
       client data --from cifar-10-binary.tar.gz
     """
-    from weightcast_client.screen import Screen
+    from weightcast_client.screen.console import Screen
 
     load_plugins(plugin)
     chosen = build(TASKS, {"name": task} | pairs(task_set), from_text=True)

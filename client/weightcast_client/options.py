@@ -9,9 +9,9 @@ import weightcast
 from weightcast import plugins
 from weightcast.channels.crossing import with_std
 from weightcast.errors import ParameterError
+from weightcast.measure.units import std_from_peak_snr_db
 from weightcast.registry import Spec
 from weightcast.setup import KINDS
-from weightcast.units import std_from_peak_snr_db
 from weightcast_client.settings import Settings
 
 PluginFiles = Annotated[

@@ -43,7 +43,7 @@ def transmit(
         watch: called with each encoded block, in order.
 
     >>> from weightcast.channels.awgn import AWGN
-    >>> from weightcast.coding.unprotected import Unprotected
+    >>> from weightcast.coding.paper.unprotected import Unprotected
     >>> w = np.linspace(-1, 1, 5, dtype=np.float32)
     >>> transmit(w, Setup(scheme=Unprotected(), channel=AWGN(std=0.0), seed=1)).tolist()
     [-1.0, -0.5, 0.0, 0.5, 1.0]

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from weightcast.channels import CHANNELS, Channel
 from weightcast.coding import SCHEMES, Scheme
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.decoding import DECODERS, Decoder
 from weightcast.decoding.inversion import Inversion
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.registry import Kind, Spec, assemble, params_of, spec_of
 from weightcast.tasks import SPLITS, TASKS, Split, Task
 

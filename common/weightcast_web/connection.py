@@ -7,8 +7,8 @@ from typing import Any, Literal
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from weightcast_web.limits import Limits
-from weightcast_web.problems import RETRY_AFTER_S, problem
+from weightcast_web.callers import Limits
+from weightcast_web.http.problems import RETRY_AFTER_S, problem
 
 MAX_FIELDS = 100
 MAX_ADDRESS_BYTES = 1 << 13
@@ -42,7 +42,7 @@ class GuardedConnection(HttpToolsProtocol):
     A connection waits for its ``first`` byte, for the rest of a ``head``, ``idle`` for the next
     request, or for the ``rest`` of a body that nobody reads any more; each has its deadline, which
     further bytes do not put off; so has a caller that takes nothing of its answer. The deadlines of
-    bodies that are read are those of `weightcast_web.bodies`.
+    bodies that are read are those of `weightcast_web.http.bodies`.
     """
 
     def __init__(self, room: Room, **more: Any) -> None:

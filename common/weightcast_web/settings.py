@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode
 from weightcast.errors import ParameterError
 from weightcast.plugins import load
 from weightcast.registry import Kind
-from weightcast_web.limits import Limits
+from weightcast_web.callers import Limits
 
 
 class ServiceSettings(Limits, BaseSettings):

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from weightcast import limits
 from weightcast.channels import State
 from weightcast.errors import ParameterError
+from weightcast.measure import capacity as limits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,6 @@ class Clouds:
 
     def score(self, network, samples, report=lambda done, total: None, arithmetic=None):
         """Share of the points whose cloud is told right, by weightcast's own evaluation."""
-        from weightcast.tasks.accuracy import accuracy
+        from weightcast.evaluation.accuracy import accuracy
 
         return accuracy(network, samples, report, arithmetic)

@@ -16,18 +16,19 @@ from starlette.types import Send
 
 from weightcast.channels import Channel
 from weightcast.errors import LinkError
-from weightcast.randomness import Noise, best_form
+from weightcast.noise.gaussian import Noise, best_form
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import parse_header, part_bytes
 from weightcast.wire.symbols import STAMP
 from weightcast_link.crossing import cross_into, read_part
-from weightcast_link.journal import Journal
 from weightcast_link.settings import Settings
-from weightcast_web import authority, health, metrics, problems
-from weightcast_web.bodies import pieces, spooled
+from weightcast_link.telemetry import Journal
+from weightcast_web.events.streams import Streams
+from weightcast_web.http import authority, problems
+from weightcast_web.http.bodies import pieces, spooled
+from weightcast_web.http.fair_share import turn
 from weightcast_web.refusal import Refusal
-from weightcast_web.streams import Streams
-from weightcast_web.turns import turn
+from weightcast_web.telemetry import health, metrics
 
 _PIECE = 1 << 18
 _REMEMBERED = 100

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from weightcast_link.settings import Settings
-from weightcast_web.command import run as run_command
-from weightcast_web.imports import without_collection
+from weightcast_web.running.command import run as run_command
+from weightcast_web.running.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 GIVES_WAY = 4
@@ -37,9 +37,9 @@ def run(
     with without_collection():
         from weightcast.channels import CHANNELS
         from weightcast_link.app import create_app
-        from weightcast_web import logs
-        from weightcast_web.run import serve
-        from weightcast_web.sockets import listen
+        from weightcast_web.running.run import serve
+        from weightcast_web.running.sockets import listen
+        from weightcast_web.telemetry import logs
 
     given = {"receiver": receiver, "host": host, "port": port, "plugins": plugin or None}
     settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]

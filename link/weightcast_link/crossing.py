@@ -8,7 +8,7 @@ import numpy as np
 from weightcast.arrays import BLOCK
 from weightcast.channels import Channel
 from weightcast.errors import FormatError
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.wire.header import PART_SYMBOLS, SYMBOL_BYTES
 from weightcast.wire.symbols import parse_symbols
 

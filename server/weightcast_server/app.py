@@ -13,24 +13,26 @@ from fastapi.responses import FileResponse, StreamingResponse
 from weightcast.errors import ParameterError
 from weightcast.wire.header import Header
 from weightcast.wire.symbols import STAMP
-from weightcast_server.database import open_store
-from weightcast_server.desk import Desk
-from weightcast_server.files import in_words, unfinished
-from weightcast_server.housekeeping import STALE_S, clear, keep_house
-from weightcast_server.intake import Intake
-from weightcast_server.journal import Journal
+from weightcast_server.readiness import Vitals
+from weightcast_server.receiving.intake import Intake
+from weightcast_server.routes.views import Desk
 from weightcast_server.settings import Settings
-from weightcast_server.store import Store
-from weightcast_server.supervisor import Supervisor
-from weightcast_server.tables import DECODED, OPEN
-from weightcast_server.vitals import Vitals
-from weightcast_server.worker_process import hire
-from weightcast_web import authority, failpoints, health, metrics, problems
-from weightcast_web.board import Board
-from weightcast_web.bodies import JSON, OCTETS, described, pieces, read_body, spooled
+from weightcast_server.storing.database import open_store
+from weightcast_server.storing.files import in_words, unfinished
+from weightcast_server.storing.housekeeping import STALE_S, clear, keep_house
+from weightcast_server.storing.store import Store
+from weightcast_server.storing.tables import DECODED, OPEN
+from weightcast_server.telemetry import Journal
+from weightcast_server.working.supervisor import Supervisor
+from weightcast_server.working.worker_process import hire
+from weightcast_web import failpoints
+from weightcast_web.events.changes import Board
+from weightcast_web.events.streams import Streams
+from weightcast_web.http import authority, problems
+from weightcast_web.http.bodies import JSON, OCTETS, described, pieces, read_body, spooled
 from weightcast_web.refusal import Refusal
-from weightcast_web.streams import Streams
-from weightcast_web.worker_process import WorkerProcess
+from weightcast_web.telemetry import health, metrics
+from weightcast_web.workers.process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 LISTED = 100

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from weightcast_server.settings import Settings
-from weightcast_web.command import run as run_command
-from weightcast_web.imports import without_collection
+from weightcast_web.running.command import run as run_command
+from weightcast_web.running.imports import without_collection
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -40,10 +40,10 @@ def run(
     WEIGHTCAST_SERVER_PORT and so on.
     """
     from weightcast.setup import KINDS
-    from weightcast_server.worker_process import hire
-    from weightcast_web import logs
-    from weightcast_web.lock import take
-    from weightcast_web.sockets import listen
+    from weightcast_server.working.worker_process import hire
+    from weightcast_web.running.lock import take
+    from weightcast_web.running.sockets import listen
+    from weightcast_web.telemetry import logs
 
     given = {
         "data": data,
@@ -64,7 +64,7 @@ def run(
         worker = hire(settings)
         with without_collection():
             from weightcast_server.app import create_app
-            from weightcast_web.run import serve
+            from weightcast_web.running.run import serve
 
         app = create_app(settings, worker=worker)
         serve(app, listener, settings, attached=attached is not None)

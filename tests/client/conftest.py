@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from weightcast_client.cli import app as client_app
-from weightcast_web.command import run
+from weightcast_web.running.command import run
 
 
 class Ran(NamedTuple):

@@ -18,7 +18,7 @@ from weightcast.models import zoo
 from weightcast.tasks import TASKS
 from weightcast_link.cli import app as link_app
 from weightcast_server.cli import app as server_app
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 
 def is_one_line(ran: Any, code: int, says: str) -> bool:

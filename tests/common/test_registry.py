@@ -8,7 +8,7 @@ import pytest
 from weightcast.channels import CHANNELS
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import SCHEMES
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.decoding import DECODERS
 from weightcast.errors import ParameterError, UnknownNameError
 from weightcast.registry import Kind, build, spec_of

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 from faults.proxy import FaultProxy, proxy_to
 
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 POLL_S = 0.01
 

@@ -15,9 +15,9 @@ from weightcast.coding import SCHEMES
 from weightcast.models.weights import Model, open_model
 from weightcast.setup import Setup
 from weightcast.wire.header import Header
-from weightcast_client.screen import Screen
-from weightcast_client.send import Plans, make_plan, send
-from weightcast_client.transport import Transport
+from weightcast_client.screen.console import Screen
+from weightcast_client.sending.send import Plans, make_plan, send
+from weightcast_client.sending.transport import Transport
 
 SCHEME, STD, SEED, FLIGHTS = "adaptive-redundancy", 0.3, 11, 3
 KEY = "the only one"

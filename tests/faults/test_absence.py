@@ -13,7 +13,7 @@ from faults.proxy import Fault, Way, only_the_next, proxy_to
 from faults.sending import put_alone, sender_of, transport_to
 
 from weightcast.wire.header import PART_SYMBOLS
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 MB = 1 << 20
 

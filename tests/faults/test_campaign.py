@@ -15,8 +15,8 @@ from faults.sending import Sender, sender_of, transport_to
 
 from weightcast.errors import LinkError
 from weightcast.models import zoo
-from weightcast_client.transport import Gone
-from weightcast_web.command import BadUse
+from weightcast_client.sending.transport import Gone
+from weightcast_web.running.command import BadUse
 
 SENDERS = 4
 MOST_SENDS = 20

@@ -16,7 +16,7 @@ from faults.proxy import Fault, Way, only_the_next
 from faults.sending import Sender, put_alone, sender_of, transport_to
 
 from weightcast.wire.digest import digest_of
-from weightcast_web.command import BadUse
+from weightcast_web.running.command import BadUse
 
 MB = 1 << 20
 SMALL = 20_000

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from weightcast.errors import ParameterError
-from weightcast_server import files
 from weightcast_server.app import create_app
 from weightcast_server.settings import Settings
+from weightcast_server.storing import files
 from weightcast_web.failpoints import PLACES, arm, reach
 
-SERVER = Path(files.__file__).parent
+SERVER = Path(files.__file__).parents[1]
 
 
 def test_without_an_order_nothing_happens_anywhere() -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from weightcast.wire.digest import digest_of
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 HOPS = ["link", "receiver"]
 OURS = (b"Traceback", b'.py"', b".py:", b"site-packages", b"/weightcast_", b"sqlalchemy")

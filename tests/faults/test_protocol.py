@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from safetensors.numpy import load_file, save_file
 
 from weightcast.channels.awgn import AWGN
-from weightcast.coding.sign_protection import SignProtection
+from weightcast.coding.paper.sign_protection import SignProtection
 from weightcast.setup import Setup
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from weightcast.channels.awgn import AWGN
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_link.app import STAMP, create_app
 from weightcast_link.settings import Settings
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 UNKNOWN = f"/transmissions/{'0' * 32}"
 

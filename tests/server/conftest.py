@@ -18,10 +18,10 @@ import psycopg
 import pytest
 
 from weightcast.wire.symbols import STAMP
-from weightcast_server.database import open_store
 from weightcast_server.settings import Settings
-from weightcast_server.store import Store
-from weightcast_web.sockets import bind
+from weightcast_server.storing.database import open_store
+from weightcast_server.storing.store import Store
+from weightcast_web.running.sockets import bind
 
 PASSWORD = "p-7:ä@s/s"
 QUOTED = "p-7%3A%C3%A4%40s%2Fs"

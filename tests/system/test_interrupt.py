@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weightcast_web.command import INTERRUPTED
+from weightcast_web.running.command import INTERRUPTED
 
 
 @contextmanager

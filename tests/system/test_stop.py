@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from weightcast.channels.awgn import AWGN
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast.wire.symbols import STAMP
-from weightcast_client.transport import Transport
-from weightcast_web.run import CLOSING_S
+from weightcast_client.sending.transport import Transport
+from weightcast_web.running.run import CLOSING_S
 
 AWGN_STAMP = {STAMP: "awgn"}
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from weightcast.arrays import blocks
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding.adaptive_mapping import AdaptiveMapping
+from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
 from weightcast.models.weights import Model
 from weightcast_client.reproduction.paper import STDS, Table
 from weightcast_client.reproduction.summary import Curve

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weightcast.channels import Channel
 from weightcast.experiment.results import Row
-from weightcast.intervals import mean_and_interval
+from weightcast.measure.intervals import mean_and_interval
 from weightcast_client.reproduction.paper import CHANCE
 
 

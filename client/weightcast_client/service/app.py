@@ -12,20 +12,21 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from weightcast_client.sending.transport import transport_to
 from weightcast_client.service.bodies import SEND_SCHEMA, SendBody, read_send
 from weightcast_client.service.first import follow_first
-from weightcast_client.service.journal import Census, Journal
 from weightcast_client.service.runner import Runner
 from weightcast_client.service.store import FINISHED, Row, Store
+from weightcast_client.service.telemetry import Census, Journal
 from weightcast_client.service.worker_process import hire
 from weightcast_client.settings import Settings
-from weightcast_client.transport import transport_to
-from weightcast_web import authority, health, metrics, problems
-from weightcast_web.board import HEARTBEAT_S, Board
-from weightcast_web.bodies import JSON, described
+from weightcast_web.events.changes import HEARTBEAT_S, Board
+from weightcast_web.events.streams import Streams
+from weightcast_web.http import authority, problems
+from weightcast_web.http.bodies import JSON, described
 from weightcast_web.refusal import Refusal
-from weightcast_web.streams import Streams
-from weightcast_web.worker_process import WorkerProcess
+from weightcast_web.telemetry import health, metrics
+from weightcast_web.workers.process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 LISTED = 100

@@ -16,8 +16,8 @@ from weightcast.models import zoo
 from weightcast.models.weights import Model, open_model
 from weightcast.registry import lookup
 from weightcast.setup import Setup
-from weightcast_web.bodies import read_body
-from weightcast_web.limits import Limits
+from weightcast_web.callers import Limits
+from weightcast_web.http.bodies import read_body
 from weightcast_web.refusal import Refusal
 
 MAX_BYTES = 1 << 16
@@ -83,7 +83,7 @@ async def read_send(request: Request, limits: Limits) -> SendBody:
     """Return the body of a request that comes within the limits.
 
     Raises:
-        Refusal: 415 not JSON; 413 too long; else as for `weightcast_web.bodies.pieces`.
+        Refusal: 415 not JSON; 413 too long; else as for `weightcast_web.http.bodies.pieces`.
         RequestValidationError: a field is unknown or has the wrong type.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":

@@ -11,8 +11,8 @@ from typing import Any
 
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.service.store import FINISHED, Row, Store
-from weightcast_web.board import HEARTBEAT_S, Board
-from weightcast_web.logs import tell
+from weightcast_web.events.changes import HEARTBEAT_S, Board
+from weightcast_web.telemetry.logs import tell
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Any
 
 from weightcast.errors import LinkError, WeightcastError
-from weightcast_client.service.journal import Journal
 from weightcast_client.service.store import UNFINISHED, Row, Store
-from weightcast_web.board import Board
+from weightcast_client.service.telemetry import Journal
+from weightcast_web.events.changes import Board
 from weightcast_web.refusal import Refusal
-from weightcast_web.worker_process import WorkerProcess
+from weightcast_web.workers.process import WorkerProcess
 
 MAX_TRIES = 2
 PAUSE_S = 1.0

@@ -14,12 +14,12 @@ from typing import Any
 
 from weightcast.errors import WeightcastError
 from weightcast.setup import KINDS
-from weightcast_client.draws import send_draws
-from weightcast_client.send import make_plan
+from weightcast_client.sending.draws import send_draws
+from weightcast_client.sending.send import make_plan
+from weightcast_client.sending.transport import transport_to
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.settings import Settings
-from weightcast_client.transport import transport_to
-from weightcast_web.worker_lines import orders, write
+from weightcast_web.workers.lines import orders, write
 
 REPORT_EVERY_S = 0.1
 

@@ -3,7 +3,7 @@
 import shutil
 
 from weightcast_client.settings import Settings
-from weightcast_web.worker_process import WorkerProcess
+from weightcast_web.workers.process import WorkerProcess
 
 
 def hire(settings: Settings) -> WorkerProcess:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from weightcast import limits
 from weightcast.arrays import Symbols
 from weightcast.channels.base import State
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.measure import capacity as limits
+from weightcast.noise.gaussian import Noise
 
 MAX_STD = 1e6
 """Beyond this a float32 symbol is lost in its own noise many times over."""

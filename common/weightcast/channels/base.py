@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weightcast.arrays import Symbols
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 
 PerSymbol = float | npt.NDArray[np.float64]
 """One number for all symbols, or shape (n,)."""

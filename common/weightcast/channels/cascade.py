@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from weightcast import limits
 from weightcast.arrays import Symbols
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.base import Channel, State
 from weightcast.channels.noiseless import Noiseless
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.measure import capacity as limits
+from weightcast.noise.gaussian import Noise
 
 MAX_STAGES = 8
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from weightcast.channels import CHANNELS, DEFAULT_CHANNEL, Channel
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.registry import Spec, assemble, build
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from weightcast.arrays import Symbols
 from weightcast.channels.base import State
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

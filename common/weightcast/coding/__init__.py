@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from weightcast.coding.adaptive_mapping import AdaptiveMapping
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.base import Arrived, Plan, Scheme, Sent, tensor_pieces
-from weightcast.coding.sign_protection import SignProtection
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.sign_protection import SignProtection
+from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.registry import Kind
 
 SCHEMES: Kind[Scheme[Any]] = Kind(

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from weightcast.arrays import GROUP, LARGEST, Bits, Weights, refuse_non_finite
 from weightcast.coding.base import Arrived, Sent
 from weightcast.coding.combining import combined
-from weightcast.coding.plans import Span, kernels
+from weightcast.coding.paper.plans import Span, kernels
 from weightcast.decoding import Decoder, Prior
 
 ONE_CLASS = np.uint32(0xFFFFFFFF)

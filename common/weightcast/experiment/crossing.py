@@ -10,12 +10,12 @@ from weightcast.channels import Channel
 from weightcast.channels.awgn import AWGN
 from weightcast.coding import Sent
 from weightcast.errors import ParameterError
-from weightcast.ledger import ErrorMeter, SymbolMeter, figures
+from weightcast.measure.ledger import ErrorMeter, SymbolMeter, figures
+from weightcast.measure.units import average_snr_db, peak_snr_db
 from weightcast.models.weights import Model
 from weightcast.pipeline import plan_for, transmit
 from weightcast.registry import params_of
 from weightcast.setup import Setup
-from weightcast.units import average_snr_db, peak_snr_db
 from weightcast.wire.side import SideWriter
 from weightcast.wire.transmission import announce, ledger_of
 

@@ -52,7 +52,7 @@ class Examiner:
             ModelError: the tensors are not those of the task's network.
             DataError: the samples are not in the cache.
         """
-        from weightcast.tasks.loading import loaded
+        from weightcast.evaluation.loading import loaded
 
         task = _task(setup)
         network = loaded(task.network, tensors, task.name)
@@ -101,7 +101,7 @@ def known_task_of(model: Model, task: Task | None = None) -> Task:
         return found
     import torch
 
-    from weightcast.tasks.loading import loaded
+    from weightcast.evaluation.loading import loaded
 
     tensors = (*model.layout.weights, *model.layout.carried)
     loaded(task.network, {t.name: torch.empty(t.shape, device="meta") for t in tensors}, task.name)

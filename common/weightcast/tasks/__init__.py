@@ -1,7 +1,9 @@
 """Tasks: what accuracy means for a model. Importing this package does not import torch."""
 
+from weightcast.datasets.base import SPLITS, Fetching, Report, Samples, Split
+from weightcast.evaluation.score import Score
 from weightcast.registry import Kind
-from weightcast.tasks.base import SPLITS, Fetching, Report, Samples, Score, Split, Task
+from weightcast.tasks.base import Task
 from weightcast.tasks.cifar10 import Cifar10
 from weightcast.tasks.mnist import Mnist
 from weightcast.tasks.torchvision import Torchvision

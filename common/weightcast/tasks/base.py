@@ -5,67 +5,14 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
-import numpy.typing as npt
+from weightcast.datasets.base import Fetching, Report, Samples, Split
+from weightcast.evaluation.score import Score
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-"""`train` and `validation` share no sample; `test` is for results alone."""
-
-Report = Callable[[int, int], None]
-"""Is told (samples done, all samples)."""
-
-Fetching = Callable[[str, int, int], None]
-"""Is told (what is fetched, done, total; a total of 0 is not known)."""
-
-
-class Samples(Protocol):
-    """Samples with their labels; pictures are read when they are asked for."""
-
-    @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """The class of each sample, shape (n,)."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        ...
-
-    def inputs(self, chosen: npt.NDArray[np.intp]) -> Tensor:
-        """Return what a network takes of the chosen samples.
-
-        Args:
-            chosen: indices, shape (k,).
-
-        Returns:
-            float32, shape (k, channels, height, width), normalised.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """What an evaluation found.
-
-    Args:
-        accuracy: in %.
-        correct: samples whose class was predicted right.
-        n_samples: samples evaluated.
-        arithmetic: `bfloat16`, `float32` or `cuda-float32`.
-    """
-
-    accuracy: float
-    correct: int
-    n_samples: int
-    arithmetic: str
+    from torch import nn
 
 
 class Task(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 from weightcast.errors import ModelError
 from weightcast.models.tensors import Tensor
-from weightcast.tasks.names import plain_names
+from weightcast.models.wrappers import plain_names
 
 KEY = "weightcast-task"
 """Of the metadata of a safetensors file; its value is the spec of a task as JSON."""

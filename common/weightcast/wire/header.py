@@ -10,7 +10,7 @@ from weightcast.channels import Channel
 from weightcast.channels.crossing import crossing_of
 from weightcast.errors import FormatError
 from weightcast.models.tensors import MAX_DIMENSIONS, Tensor, check_type
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 
 VERSION = 2
 PART_SYMBOLS = 1 << 20

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from weightcast.errors import FormatError
-from weightcast.ledger import Ledger
+from weightcast.measure.ledger import Ledger
 from weightcast.models.weights import Layout
 from weightcast.setup import Setup
 from weightcast.wire import plans

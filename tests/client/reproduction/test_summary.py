@@ -4,7 +4,7 @@ import pytest
 
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.experiment.results import Row
 from weightcast.experiment.runs import Run
 from weightcast.setup import Setup

@@ -14,7 +14,7 @@ import pytest
 
 from weightcast_client.service.app import create_app
 from weightcast_client.settings import Settings
-from weightcast_web.sockets import bind, url_of
+from weightcast_web.running.sockets import bind, url_of
 
 UNFINISHED = ("queued", "sending")
 

@@ -282,8 +282,8 @@ def test_without_the_token_only_health_is_told(
 def test_metrics_count_sends_by_state_and_the_queue(
     client: httpx.Client, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weightcast_web.health.FRESH_S", -1)
-    monkeypatch.setattr("weightcast_web.health.PATIENCE_S", 10)
+    monkeypatch.setattr("weightcast_web.telemetry.health.FRESH_S", -1)
+    monkeypatch.setattr("weightcast_web.telemetry.health.PATIENCE_S", 10)
     first, second, _ = queue(client), queue(client), queue(client)
     wait_until_sending(client, first)
     client.post(f"{second}/cancel")

@@ -19,7 +19,7 @@ from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.setup import KINDS, Setup
 from weightcast_client.service.bodies import SendBody
-from weightcast_web.command import INTERRUPTED
+from weightcast_web.running.command import INTERRUPTED
 
 DRAWS = 3
 

@@ -12,7 +12,7 @@ from weightcast.channels import CHANNELS, Channel
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.cascade import Cascade
 from weightcast.channels.noiseless import Noiseless
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 from weightcast.registry import build, spec_of
 
 CASES: dict[str, list[Channel]] = {

@@ -8,7 +8,7 @@ import pytest
 
 from weightcast.channels.awgn import AWGN
 from weightcast.errors import ParameterError
-from weightcast.randomness import Noise
+from weightcast.noise.gaussian import Noise
 
 N = 11_164_352
 CHUNK = 1 << 20

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from weightcast import limits
 from weightcast.channels import CHANNELS
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.cascade import Cascade
 from weightcast.channels.noiseless import Noiseless
 from weightcast.errors import ParameterError, UnknownNameError
-from weightcast.randomness import Noise
+from weightcast.measure import capacity as limits
+from weightcast.noise.gaussian import Noise
 from weightcast.registry import build
 
 N = 1_000_000

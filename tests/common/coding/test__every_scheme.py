@@ -16,11 +16,11 @@ from weightcast.channels import State
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.noiseless import Noiseless
 from weightcast.coding import SCHEMES
-from weightcast.coding.adaptive_mapping import AdaptiveMapping
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.base import Arrived, Scheme
-from weightcast.coding.sign_protection import SignProtection
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.sign_protection import SignProtection
+from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.decoding import Decoder, Prior, Values
 from weightcast.decoding.clipped import Clipped
 from weightcast.decoding.inversion import Inversion

@@ -10,12 +10,12 @@ from hypothesis.extra.numpy import arrays
 
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding.adaptive_mapping import AdaptiveMapping
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.base import Arrived, Scheme
-from weightcast.coding.plans import ClassPlan, RangePlan, plan_classes
-from weightcast.coding.sign_protection import SignProtection
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.plans import ClassPlan, RangePlan, plan_classes
+from weightcast.coding.paper.sign_protection import SignProtection
+from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.decoding.clipped import Clipped
 from weightcast.errors import ParameterError
 from weightcast.pipeline import transmit

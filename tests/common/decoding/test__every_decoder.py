@@ -8,9 +8,9 @@ import pytest
 
 from weightcast.channels import State
 from weightcast.channels.awgn import AWGN
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.coding.base import Arrived
 from weightcast.coding.combining import combined
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.decoding import DECODERS, Decoder, Prior
 from weightcast.decoding.clipped import Clipped
 from weightcast.decoding.inversion import Inversion

@@ -8,9 +8,9 @@ import pytest
 from weightcast.channels.awgn import AWGN
 from weightcast.channels.cascade import Cascade
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
-from weightcast.coding.sign_protection import SignProtection
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.sign_protection import SignProtection
+from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.decoding.clipped import Clipped
 from weightcast.decoding.inversion import Inversion
 from weightcast.errors import FormatError, ParameterError, UnknownNameError

@@ -11,11 +11,11 @@ from common.tasks.archives import BATCHES, COLOUR, check, cifar_binary, cifar_pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weightcast.datasets.samples import split
 from weightcast.errors import DataError
 from weightcast.tasks.cifar10 import Cifar10, data
 from weightcast.tasks.cifar10.archives import decode
 from weightcast.tasks.cifar10.task import MEAN, STD, arrays, normalised
-from weightcast.tasks.samples import split
 
 
 def test_the_official_archive_is_decoded(tmp_path: Path) -> None:

@@ -8,19 +8,19 @@ import torch
 from safetensors.torch import load_file
 
 from weightcast.channels.awgn import AWGN
-from weightcast.coding.unprotected import Unprotected
+from weightcast.coding.paper.unprotected import Unprotected
+from weightcast.datasets.base import Report, Samples
+from weightcast.datasets.samples import Pictures
 from weightcast.errors import ModelError
+from weightcast.evaluation.accuracy import Predictions, best_arithmetic, predictions
+from weightcast.evaluation.loading import loaded
 from weightcast.models import zoo
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.setup import Setup
-from weightcast.tasks.accuracy import Predictions, best_arithmetic, predictions
-from weightcast.tasks.base import Report, Samples
 from weightcast.tasks.cifar10 import Cifar10
 from weightcast.tasks.cifar10.task import normalised
-from weightcast.tasks.loading import loaded
 from weightcast.tasks.recognition import recognise
-from weightcast.tasks.samples import Pictures
 
 TASK = Cifar10()
 HALF = 0.016

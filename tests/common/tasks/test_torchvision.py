@@ -10,9 +10,9 @@ from common.tasks.archives import GREY, LABELS, folder, mnist_files, tar
 from PIL import Image
 from torchvision import datasets, models
 
+from weightcast.datasets.samples import split
+from weightcast.datasets.sources import silent
 from weightcast.errors import DataError, ParameterError, UnknownNameError
-from weightcast.tasks.samples import split
-from weightcast.tasks.sources import silent
 from weightcast.tasks.torchvision import Torchvision
 from weightcast.tasks.torchvision.catalogue import CATALOGUE
 from weightcast.tasks.torchvision.cifar100 import Cifar100

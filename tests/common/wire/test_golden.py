@@ -9,7 +9,7 @@ import zstandard
 from safetensors.numpy import save_file
 
 from weightcast.channels.awgn import AWGN
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.models.weights import open_model
 from weightcast.pipeline import encode, plan_for
 from weightcast.setup import Setup

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightcast.channels.awgn import AWGN
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
-from weightcast.coding.plans import ClassPlan
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.plans import ClassPlan
 from weightcast.errors import FormatError, ParameterError, UnknownNameError
 from weightcast.models.tensors import Tensor
 from weightcast.models.weights import Layout

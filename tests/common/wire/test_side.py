@@ -8,7 +8,7 @@ from safetensors.numpy import load, save, save_file
 
 from weightcast.arrays import BLOCK
 from weightcast.channels.noiseless import Noiseless
-from weightcast.coding.adaptive_redundancy import AdaptiveRedundancy
+from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.errors import FormatError
 from weightcast.models.weights import open_model
 from weightcast.pipeline import encode, plan_for

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from weightcast.datasets.base import Fetching
+from weightcast.datasets.containers import read_files
+from weightcast.datasets.sources import BROKEN, Arrays, Bytes, one_line, silent
 from weightcast.errors import DataError
-from weightcast.tasks.base import Fetching
-from weightcast.tasks.containers import read_files
-from weightcast.tasks.sources import BROKEN, Arrays, Bytes, one_line, silent
 
 SIDE = 32
 BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")

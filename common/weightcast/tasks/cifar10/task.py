@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from weightcast.tasks.base import Fetching, Report, Samples, Score, Split
+from weightcast.datasets.base import Fetching, Report, Samples, Split
+from weightcast.datasets.samples import Pictures
+from weightcast.datasets.sources import Bytes
+from weightcast.evaluation.score import Score
 from weightcast.tasks.cifar10 import data
-from weightcast.tasks.samples import Pictures
-from weightcast.tasks.sources import Bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,8 +58,8 @@ class Cifar10:
         report: Report = lambda done, total: None,
         arithmetic: str | None = None,
     ) -> Score:
-        """Return how well a network does on samples; see `weightcast.tasks.accuracy`."""
-        from weightcast.tasks.accuracy import accuracy
+        """Return how well a network does on samples; see `weightcast.evaluation.accuracy`."""
+        from weightcast.evaluation.accuracy import accuracy
 
         return accuracy(network, samples, report, arithmetic)
 

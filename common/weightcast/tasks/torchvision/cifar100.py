@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.containers import read_files
+from weightcast.datasets.downloads import download
+from weightcast.datasets.sources import BROKEN, alone, one_line, scratch_folder
 from weightcast.errors import DataError
-from weightcast.tasks.base import Fetching, Split
-from weightcast.tasks.containers import read_files
-from weightcast.tasks.downloads import download
-from weightcast.tasks.sources import BROKEN, alone, one_line, scratch_folder
 from weightcast.tasks.torchvision.pictures import InMemory, Labelled
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.downloads import READ_TIMEOUT_S
+from weightcast.datasets.sources import BROKEN, alone, one_line
 from weightcast.errors import DataError
-from weightcast.tasks.base import Fetching, Split
-from weightcast.tasks.downloads import READ_TIMEOUT_S
-from weightcast.tasks.sources import BROKEN, alone, one_line
 from weightcast.tasks.torchvision.catalogue import Entry
 from weightcast.tasks.torchvision.pictures import Labelled, OnDisk
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.sources import BROKEN, one_line
 from weightcast.errors import DataError
-from weightcast.tasks.base import Fetching, Split
-from weightcast.tasks.sources import BROKEN, one_line
 from weightcast.tasks.torchvision.pictures import Labelled, OnDisk
 
 VALIDATION = ("val", "validation", "valid")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from weightcast.datasets.samples import Indices
+from weightcast.datasets.sources import BROKEN, one_line
 from weightcast.errors import DataError
-from weightcast.tasks.samples import Indices
-from weightcast.tasks.sources import BROKEN, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from weightcast.tasks.base import Fetching, Split
+from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.sources import PinnedArrays
 from weightcast.tasks.cifar10 import data as cifar10
 from weightcast.tasks.mnist import data as mnist
-from weightcast.tasks.sources import PinnedArrays
 from weightcast.tasks.torchvision.catalogue import entry_of
 from weightcast.tasks.torchvision.cifar100 import Cifar100
 from weightcast.tasks.torchvision.downloaded import Downloaded

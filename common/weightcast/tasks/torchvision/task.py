@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from weightcast.datasets.base import Fetching, Report, Samples, Split
+from weightcast.datasets.samples import split as split_of
 from weightcast.errors import DataError, ParameterError
-from weightcast.tasks.base import Fetching, Report, Samples, Score, Split
-from weightcast.tasks.samples import split as split_of
+from weightcast.evaluation.score import Score
 from weightcast.tasks.torchvision.catalogue import entry_of, n_validation
 from weightcast.tasks.torchvision.folders import Folder
 from weightcast.tasks.torchvision.networks import classifier
@@ -118,7 +119,7 @@ class Torchvision:
         report: Report = lambda done, total: None,
         arithmetic: str | None = None,
     ) -> Score:
-        """Return how well a network does on samples; see `weightcast.tasks.accuracy`."""
-        from weightcast.tasks.accuracy import accuracy
+        """Return how well a network does on samples; see `weightcast.evaluation.accuracy`."""
+        from weightcast.evaluation.accuracy import accuracy
 
         return accuracy(network, samples, report, arithmetic)

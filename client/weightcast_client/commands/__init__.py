@@ -1,0 +1,1 @@
+"""The subcommands of `client`, one module each."""

@@ -1,0 +1,1 @@
+"""The screen: progress bars on standard error, tables on standard output."""

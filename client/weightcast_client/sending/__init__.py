@@ -1,0 +1,1 @@
+"""Sending: a model over HTTP to a link, draw by draw."""

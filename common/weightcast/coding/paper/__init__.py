@@ -1,0 +1,1 @@
+"""The four schemes of the paper."""

@@ -1,1 +1,0 @@
-"""Models, data and evaluation; importing this package does not import torch."""

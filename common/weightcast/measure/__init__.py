@@ -1,0 +1,1 @@
+"""Measures: units, intervals, the capacity of a channel, and what a transmission costs."""

@@ -1,0 +1,1 @@
+"""Noise: counter-based Gaussian numbers, in plain numpy and compiled."""

@@ -1,0 +1,1 @@
+"""Training: recipes, epochs, and what a training leaves on disk."""

@@ -1,0 +1,1 @@
+"""Running: commands, sockets, and one service per folder."""

@@ -1,0 +1,1 @@
+"""Telemetry: health, logs and metrics."""

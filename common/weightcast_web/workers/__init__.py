@@ -1,0 +1,1 @@
+"""Worker processes: a line of JSON per order and per report."""

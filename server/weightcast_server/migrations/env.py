@@ -1,8 +1,0 @@
-"""Lets Alembic work on the connection that `schema.migrate` gives it, in its transaction."""
-
-from alembic import context
-
-from weightcast_server.tables import Base
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
-context.run_migrations()

@@ -1,0 +1,1 @@
+"""Receiving: what arrives is checked and kept before it is acknowledged."""

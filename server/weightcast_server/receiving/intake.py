@@ -1,0 +1,203 @@
+"""What arrives: checked, kept on disk, noted in the database. Everything here may block."""
+
+import hashlib
+import secrets
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from weightcast.errors import FormatError
+from weightcast.wire.header import PART_SYMBOLS, parse_header
+from weightcast.wire.side import SideReader
+from weightcast.wire.symbols import parse_symbols
+from weightcast.wire.transmission import Transmission, check
+from weightcast_server.settings import Settings
+from weightcast_server.storing.files import Folder, new_file, settle, taken_back
+from weightcast_server.storing.store import Store
+from weightcast_server.storing.tables import OPEN, Row
+from weightcast_web import failpoints
+from weightcast_web.refusal import Refusal
+
+MAX_KEY = 255
+LARGE, REMEMBERED_LARGE = 1 << 18, 2
+"""Characters of a header beyond which only so many are kept: it takes ten times its size."""
+REMEMBERED = 100
+"""Headers kept checked; the others are checked again."""
+INDEX_BYTES = 1 << 20
+INDEX_TO_HEADER = 8
+"""The index of the side information takes less than `INDEX_BYTES` and so many times the header,
+which names the same tensors in fewer letters."""
+
+
+class Intake:
+    """Takes transmissions in.
+
+    Args:
+        store: the database, which decides what counts.
+        root: folder of the transmissions' folders.
+        settings: limits.
+    """
+
+    def __init__(self, store: Store, root: Path, settings: Settings) -> None:
+        self._store, self._root, self._settings = store, root, settings
+        self._checked = lru_cache(REMEMBERED)(_checked)
+        self._checked_large = lru_cache(REMEMBERED_LARGE)(_checked)
+
+    def folder(self, id_: str) -> Folder:
+        """Return the files of a transmission."""
+        return Folder(self._root / id_)
+
+    def transmission(self, row: Row) -> Transmission:
+        """Return what the header says."""
+        is_large = len(row.header) > LARGE
+        return self._checked_large(row.header) if is_large else self._checked(row.header)
+
+    def create(self, text: bytes, key: str | None) -> tuple[Row, bool]:
+        """Open a transmission; return it and whether it is new.
+
+        Args:
+            text: the header.
+            key: the same key gives the same transmission.
+
+        Raises:
+            WeightcastError: the header is not one, or what it announces cannot be taken.
+        """
+        header = parse_header(text, self._settings.max_header_bytes)
+        needed = self._admit(check(header))
+        if key is not None and not 1 <= len(key) <= MAX_KEY:
+            raise Refusal(
+                400, "idempotency-key", f"an Idempotency-Key has 1 to {MAX_KEY} characters"
+            )
+        id_ = secrets.token_hex(16)
+        row = self._store.create(id_, text.decode(), key, self._settings, needed)
+        failpoints.reach("created")
+        if row.state in OPEN:
+            # Also when the key is known: whoever added the row may have died before this line.
+            self.folder(row.id).create()
+            failpoints.reach("folder-made")
+        return row, row.id == id_
+
+    def _admit(self, transmission: Transmission) -> int:
+        """Return the bytes it needs; refuse what cannot be kept or evaluated."""
+        header, limits = transmission.header, self._settings
+        if header.n_symbols > limits.max_symbols:
+            detail = f"{header.n_symbols} symbols, at most {limits.max_symbols} allowed"
+            raise Refusal(413, "too-long", detail)
+        if limits.production and getattr(transmission.setup.task, "folder", None) is not None:
+            raise Refusal(403, "folder", "production reads no folder that a caller names")
+        needed = 4 * header.n_symbols + 4 * header.n_weights + header.n_weights // 4
+        needed += 2 * transmission.layout.carried_bytes + array_bytes(transmission)
+        if shutil.disk_usage(limits.data).free < needed + limits.spare_bytes:
+            detail = f"there is no room for the {needed} bytes this would take"
+            raise Refusal(507, "disk-full", detail)
+        return needed
+
+    def check_stamp(self, row: Row, n: int, stamp: str | None) -> None:
+        """Refuse a part with 409 unless it went through the channel that the header names.
+
+        Args:
+            row: the transmission.
+            n: number of the part.
+            stamp: what the field `STAMP` of its request says.
+        """
+        transmission = self.transmission(row)
+        channel = transmission.setup.channel.name
+        if stamp != channel and not (stamp is None and transmission.setup.channel.is_clean):
+            went = f"part {n} went through {stamp or 'no channel'}"
+            raise Refusal(409, "channel", f"{went}, the header says {channel}")
+
+    def keep_part(self, row: Row, n: int, file: BinaryIO) -> bool:
+        """Check and keep the symbols of a part; return whether they are new.
+
+        Raises:
+            WeightcastError: they are not what the header promises, or other ones came before.
+        """
+        body = file.read()
+        expected = self.transmission(row).header.part_bytes(n)
+        if len(body) != expected:
+            raise FormatError(f"part {n} has {len(body)} bytes, header promises {expected}")
+        parse_symbols(body, at=n * PART_SYMBOLS, limited=False)
+        digest = hashlib.sha256(body).hexdigest()
+        folder = self.folder(row.id)
+        path = folder.part(n, digest)
+        there = self._store.parts(row.id).get(n)
+        is_kept = there == digest and path.exists()
+        if row.state in OPEN and there in (None, digest) and not is_kept:
+            with new_file(path) as kept:
+                kept.write(body)
+        with taken_back(folder, path):
+            self._store.take_part(row.id, n, digest)
+        failpoints.reach("part-noted")
+        return there is None
+
+    def max_side_bytes(self, row: Row) -> int:
+        """Return a cap on the side information and carried tensors of a transmission."""
+        transmission = self.transmission(row)
+        planes = transmission.header.n_weights // 4 + transmission.layout.carried_bytes
+        planes += array_bytes(transmission)
+        index = INDEX_BYTES + INDEX_TO_HEADER * len(row.header)
+        return min(planes + index, self._settings.max_side_bytes)
+
+    def keep_side(self, row: Row, file: BinaryIO, digest: str) -> bool:
+        """Check and keep side information; return whether it is new.
+
+        Args:
+            row: the transmission as it was when the body began.
+            file: under a name of its own in the transmission's folder; it gets its final name.
+            digest: SHA-256 of the file, hexadecimal.
+
+        Raises:
+            WeightcastError: it is not what the header promises, or another one came before.
+        """
+        file.flush()
+        reader = SideReader(Path(file.name), self.transmission(row))
+        try:
+            reader.check()
+        finally:
+            reader.close()
+        folder = self.folder(row.id)
+        path = folder.side(digest)
+        now = self._store.get(row.id)
+        if now.state in OPEN and now.side_digest in (None, digest):
+            settle(file, path)
+        with taken_back(folder, path):
+            self._store.take_side(row.id, digest)
+        failpoints.reach("side-noted")
+        return now.side_digest is None
+
+    def on_disk(self, row: Row) -> tuple[list[int], bool]:
+        """Return which parts have arrived and are still there, and whether the side has."""
+        folder = self.folder(row.id)
+        has_side = row.side_digest is not None and folder.side(row.side_digest).exists()
+        return folder.present(self._store.parts(row.id)), has_side
+
+    def complete(self, row: Row) -> int:
+        """Queue a transmission that is all there; return its parts.
+
+        Raises:
+            Refusal: 409, with what is missing.
+        """
+        parts, has_side = self.on_disk(row)
+        missing = sorted(set(range(self.transmission(row).header.n_parts)) - set(parts))
+        if missing or not has_side:
+            what = f"{len(missing)} parts" + ("" if has_side else ", side information")
+            raise Refusal(
+                409,
+                "incomplete",
+                f"missing: {what}",
+                missing_parts=missing[:1000],
+                missing_side=not has_side,
+            )
+        self._store.queue(row.id)
+        failpoints.reach("queued")
+        return len(parts)
+
+
+def _checked(text: str) -> Transmission:
+    return check(parse_header(text.encode(), len(text) * 4))
+
+
+def array_bytes(transmission: Transmission) -> int:
+    """Return the bytes of the arrays of a transmission's plan."""
+    return sum(array.n_bytes for array in transmission.header.plan_arrays)

@@ -1,0 +1,1 @@
+"""Routes: the receiver's API, one router per concern."""

@@ -1,0 +1,80 @@
+"""What is known of the transmissions: as they stand now, and as they change."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from weightcast.wire.header import PART_SYMBOLS
+from weightcast_server.storing.store import Store, refuse_expired
+from weightcast_server.storing.tables import FINISHED, Row
+from weightcast_web.events.changes import HEARTBEAT_S, Board
+from weightcast_web.events.streams import Streams
+from weightcast_web.refusal import Refusal
+
+
+class Desk:
+    """Tells what is known.
+
+    Args:
+        store: the database.
+        board: what is new here.
+        streams: those that are to end when the service stops.
+        poll_s: how often to look for what other receivers do; None: there are no others.
+    """
+
+    def __init__(self, store: Store, board: Board, streams: Streams, poll_s: float | None) -> None:
+        self._store, self._board, self._streams = store, board, streams
+        self._every_s = poll_s or HEARTBEAT_S
+
+    async def row(self, id_: str) -> Row:
+        """Return a transmission or refuse with 404."""
+        if not re.fullmatch("[0-9a-f]{32}", id_):
+            raise Refusal(404, "no-transmission", "no such transmission")
+        return await asyncio.to_thread(self._store.get, id_)
+
+    async def open_row(self, id_: str) -> Row:
+        """Return a transmission whose parts are kept or refuse with 404, or 410 if it expired."""
+        row = await self.row(id_)
+        refuse_expired(row)
+        return row
+
+    async def resource(self, id_: str) -> dict[str, Any]:
+        """Return a transmission as a caller sees it, or refuse with 404."""
+        row = await self.row(id_)
+        header = json.loads(row.header)
+        return row.summary() | {
+            "header": header,
+            "progress": self._board.progress.get(id_) or json.loads(row.progress or "null"),
+            "parts": {
+                "received": len(await asyncio.to_thread(self._store.parts, id_)),
+                "total": -(-header["n_symbols"] // PART_SYMBOLS),
+            },
+        }
+
+    async def events(self, id_: str) -> AsyncIterator[str]:
+        """Yield a transmission as server-sent events until it is finished or forgotten.
+
+        Source: WHATWG, *HTML Living Standard*, section 9.2.
+        """
+        shown: dict[str, Any] = {}
+        silent_s = 0.0
+        async with aclosing(self._board.changes(id_, self._every_s)) as changes:
+            async for _ in self._streams.until_end(changes):
+                try:
+                    now = await self.resource(id_)
+                except Refusal as refusal:
+                    if refusal.status != 503:
+                        return
+                    now = shown  # The database is down; it will be back.
+                if now != shown:
+                    shown, silent_s = now, 0.0
+                    told = {name: now[name] for name in now if name != "header"}
+                    yield f"data: {json.dumps(told)}\n\n"
+                elif (silent_s := silent_s + self._every_s) >= HEARTBEAT_S:
+                    silent_s = 0.0
+                    yield ": still here\n\n"
+                if shown.get("state") in FINISHED:
+                    return

@@ -1,0 +1,1 @@
+"""Storing: the database, the files, and what expires."""

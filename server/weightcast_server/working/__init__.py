@@ -1,0 +1,1 @@
+"""Working: a worker process decodes and evaluates what is queued."""

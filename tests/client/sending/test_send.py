@@ -1,0 +1,202 @@
+"""What arrives over HTTP is what the pipeline computes, bit for bit, whatever happens meanwhile."""
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from weightcast.coding import SCHEMES
+from weightcast.models.weights import open_model
+from weightcast.pipeline import transmit
+from weightcast.setup import Setup
+from weightcast_client.screen.console import Screen
+from weightcast_client.sending.send import make_plan, send
+from weightcast_client.sending.transport import Transport
+
+STD = 0.3
+SEED = 11
+
+
+class Unreliable(httpx.BaseTransport):
+    """Breaks every call twice: once before it is delivered, once after, losing the answer."""
+
+    def __init__(self, road: httpx.BaseTransport) -> None:
+        self._road = road
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        call = request.method, request.url.path
+        with self._lock:
+            self._calls[call] += 1
+            time = self._calls[call]
+        if request.url.path == "/transmissions" and request.method == "GET":
+            return self._road.handle_request(request)
+        if time == 1:
+            raise httpx.ConnectError("refused", request=request)
+        answer = self._road.handle_request(request)
+        if time == 2:
+            raise httpx.ReadError("cut", request=request)
+        return answer
+
+
+def setup_of(scheme: str, **more: Any) -> Setup:
+    """Return a setup in which the noise is that of these tests."""
+    return Setup.from_spec(
+        {"scheme": scheme, "channel": {"name": "awgn", "std": STD}, "seed": SEED} | more
+    )
+
+
+def sent_with(setup: Setup, path: Path, transport: Transport) -> dict[str, Any]:
+    """Send a model and return the result."""
+    with open_model(path) as model:
+        return send(model, setup, make_plan(model, setup), transport, 3, Screen())
+
+
+def expected(path: Path, setup: Setup) -> bytes:
+    """Return the weights that the pipeline receives, as bytes."""
+    with open_model(path) as model:
+        return transmit(model, setup, model.layout.weights).tobytes()
+
+
+def received(transport: Transport, id_: str, path: Path) -> bytes:
+    """Return the weights that a receiver has, as bytes."""
+    transport.save_model(id_, path)
+    with open_model(path) as model:
+        return model[0 : len(model)].tobytes()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_model_sent_over_http_equals_the_pipeline_bit_for_bit(
+    scheme: str, transport: Transport, model_path: Path, tmp_path: Path
+) -> None:
+    setup = setup_of(scheme)
+    result = sent_with(setup, model_path, transport)
+    arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
+    assert arrived == expected(model_path, setup)
+    sent, kept = load_file(model_path), load_file(tmp_path / "received.safetensors")
+    assert kept["layer.bias"].tobytes() == sent["layer.bias"].tobytes()
+    assert kept["count"] == sent["count"]
+    assert {name: t.shape for name, t in kept.items()} == {n: t.shape for n, t in sent.items()}
+
+
+def test_lost_calls_and_lost_answers_change_no_bit_and_open_no_second_transmission(
+    services: Any, transport_over: Callable[..., Transport], model_path: Path, tmp_path: Path
+) -> None:
+    before = len(services.receiver.get("/transmissions").json()["transmissions"])
+    transport = transport_over(Unreliable(services.road))
+    setup = setup_of("adaptive-redundancy")
+    result = sent_with(setup, model_path, transport)
+    arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
+    assert arrived == expected(model_path, setup)
+    after = services.receiver.get("/transmissions").json()["transmissions"]
+    assert len(after) == before + 1
+    transport.close()
+
+
+def test_every_order_of_the_parts_gives_the_same_model(
+    services: Any,
+    transport: Transport,
+    encoded: Any,
+    opened: Any,
+    put: Any,
+    finished: Any,
+    model_path: Path,
+    tmp_path: Path,
+) -> None:
+    sent = encoded(model_path, seed=SEED, std=STD)
+    right = expected(model_path, setup_of("unprotected"))
+    for order in itertools.permutations(range(len(sent.parts))):
+        path = opened(services.link, sent.header)
+        for n in order:
+            assert put(services.link, f"{path}/parts/{n}", sent.parts[n]).status_code == 204
+        assert put(services.link, f"{path}/side", sent.side).status_code == 204
+        assert services.link.post(f"{path}/complete").status_code == 202
+        assert finished(services.link, path)["state"] == "done"
+        id_ = path.rpartition("/")[2]
+        assert received(transport, id_, tmp_path / "received.safetensors") == right
+        assert services.link.delete(path).status_code == 204
+
+
+def test_parts_sent_at_once_and_each_four_times_are_kept_once(
+    services: Any,
+    transport: Transport,
+    encoded: Any,
+    opened: Any,
+    put: Any,
+    finished: Any,
+    model_path: Path,
+    tmp_path: Path,
+) -> None:
+    sent = encoded(model_path, seed=SEED, std=STD)
+    path = opened(services.link, sent.header)
+
+    def put_part(n: int) -> int:
+        return int(put(services.link, f"{path}/parts/{n}", sent.parts[n]).status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(put_part, [*range(len(sent.parts))] * 4)) == {204}
+    put(services.link, f"{path}/side", sent.side)
+    assert services.link.post(f"{path}/complete").status_code == 202
+    assert finished(services.link, path)["parts"] == {"received": 3, "total": 3}
+    arrived = received(transport, path.rpartition("/")[2], tmp_path / "received.safetensors")
+    assert arrived == expected(model_path, setup_of("unprotected"))
+
+
+def test_draws_of_the_noise_differ_and_each_is_the_pipelines(
+    transport: Transport, small_path: Path, tmp_path: Path
+) -> None:
+    setups = [setup_of("sign-protection", draw=draw) for draw in range(2)]
+    with open_model(small_path) as model:
+        plans = make_plan(model, setups[0])
+        results = [send(model, setup, plans, transport, 3, Screen()) for setup in setups]
+    arrived = [received(transport, r["transmission"], tmp_path / "m") for r in results]
+    assert arrived == [expected(small_path, setup) for setup in setups]
+    assert arrived[0] != arrived[1]
+
+
+def test_the_result_tells_what_was_sent_and_the_error_that_arrived(
+    transport: Transport, model_path: Path
+) -> None:
+    setup = setup_of("unprotected")
+    result = sent_with(setup, model_path, transport)
+    with open_model(model_path) as model:
+        weights = model[0 : len(model)].astype(np.float64)
+    error = np.frombuffer(expected(model_path, setup), np.float32) - weights
+    assert result["weight_mse"] == pytest.approx(np.mean(error**2), rel=1e-12)
+    middle, half = (weights.max() + weights.min()) / 2, (weights.max() - weights.min()) / 2
+    power = np.mean(((weights - middle) / half) ** 2)
+    assert result["average_power"] == pytest.approx(power, rel=1e-5)
+    assert result["peak"] == 1
+    assert result["n_symbols"] == result["n_weights"] == len(weights)
+    assert result["side_bits"] == 0
+    assert result["carried_bits"] == 8 * (4 * 17 + 8)
+    assert result["accuracy"] is None
+
+
+def test_a_transmission_that_fails_at_the_receiver_is_a_failed_send(
+    joined: Any, transport_over: Callable[..., Transport], small_path: Path, tmp_path: Path
+) -> None:
+    class Corrupting(httpx.BaseTransport):
+        def __init__(self, road: httpx.BaseTransport, data: Path) -> None:
+            self._road, self._data = road, data
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/complete"):
+                for part in self._data.glob("transmissions/*/parts/*"):
+                    part.write_bytes(part.read_bytes()[::-1])
+            return self._road.handle_request(request)
+
+    with joined(tmp_path) as own:
+        transport = transport_over(Corrupting(own.road, own.data))
+        with pytest.raises(OSError, match=r"gave up \(failed\): part 0 is corrupt on disk"):
+            sent_with(setup_of("unprotected"), small_path, transport)
+        transport.close()
