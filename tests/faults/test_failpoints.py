@@ -56,7 +56,7 @@ def test_production_refuses_to_fail_on_order(tmp_path: Path) -> None:
 
 
 def test_every_place_is_in_the_code_once() -> None:
-    code = "".join(path.read_text() for path in SERVER.glob("*.py"))
+    code = "".join(path.read_text() for path in SERVER.rglob("*.py"))
     found = re.findall(r'reach\((f?)"([^"]+)"\)', code)
     names = [name for is_pattern, name in found if not is_pattern]
     names += [
