@@ -16,8 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from weightcast.evaluation.accuracy import best_arithmetic
 from weightcast.tasks.cifar10.convolution import MatrixConv2d
 from weightcast.tasks.cifar10.resnet import ResNet18
+from weightcast.training.augmentation import Batches
 from weightcast.training.epochs import Training, initialised
 from weightcast.training.recipes import RECIPES, SETTINGS
+from weightcast.training.steps import Steps
 
 REPETITIONS = 3
 SIDE = 2048
@@ -87,14 +89,10 @@ def _training(setting: str, arithmetic: str) -> Training:
     recipe = dataclasses.replace(RECIPES["fast"], epochs=1000, pixels=(32,))
     images = np.random.default_rng(0).integers(0, 256, (recipe.batch, 32, 32, 3), np.uint8)
     chosen = SETTINGS[setting]
+    model = initialised(lambda: ResNet18(chosen.dropout), 0)
     return Training(
-        initialised(lambda: ResNet18(chosen.dropout), 0),
-        chosen,
-        recipe,
-        0,
-        images,
-        np.zeros(recipe.batch, np.uint8),
-        arithmetic,
+        Steps(model, chosen, recipe, arithmetic),
+        Batches(recipe, 0, images, np.zeros(recipe.batch, np.uint8)),
     )
 
 

@@ -1,7 +1,7 @@
 """The command `client train`: from images to a model with its card."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,16 +14,8 @@ from weightcast_client.provenance import program
 from weightcast_client.settings import Settings
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from torch import Tensor
-
-    from weightcast.datasets.base import Samples
     from weightcast.tasks.cifar10.data import Labelled
-    from weightcast.training.epochs import Training
     from weightcast.training.folder import Machine, Order, TrainingFolder
-
-    Indices = npt.NDArray[np.int64]
 
 ARCHITECTURE = "resnet18-cifar10"
 N_IMAGES = 50_000
@@ -51,19 +43,28 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; on a busy machine one may be the fastest.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda; auto takes cuda where there is one.")
+    ] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile fuse operations; for CUDA.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default runs/SETTING-RECIPE-SEED.")
     ] = None,
 ) -> None:
     """Train ResNet-18 on CIFAR-10 in one of the four settings of the paper.
 
-    The same command goes on where an interrupted training stopped, with the same result to the bit.
+    The same command goes on where an interrupted training stopped; on the CPU with the same result
+    to the bit.
 
     Examples:
 
       client train l2 --recipe fast
 
       client train dropout --validation 5000 --seed 1
+
+      client train l2 --device cuda
 
       client train l2 --recipe fast --set peak_rate=0.2 --set cutout=8
     """
@@ -93,130 +94,53 @@ def train(
         return
 
     from weightcast.tasks.cifar10 import data
+    from weightcast.training.session import machine_for
     from weightcast_client.screen.console import Screen
 
+    machine, warning = machine_for(folder, device, threads, is_compiled=compile_)
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
     cache = Settings().cache
     with Screen() as screen:
         data.fetch(cache, screen.report)
-    train_into(folder, order, data.load(cache, "train"), data.load(cache, "test"), threads)
+    train_into(folder, order, machine, data.load(cache, "train"), data.load(cache, "test"))
     typer.echo(f"{path}: {_result(folder.card())}", err=True)
 
 
 def train_into(
     folder: "TrainingFolder",
     order: "Order",
+    machine: "Machine",
     images: "Labelled",
     test: "Labelled",
-    threads: int | None = None,
 ) -> None:
     """Do what is left of a training, evaluate the model once on the test images, write its card.
 
     Args:
         folder: of the training.
         order: what is trained.
+        machine: what it is done on.
         images: at least as many as the order says; the first of them are used.
         test: images that nothing is chosen by.
-        threads: of torch; by default those of the checkpoint or, at the beginning, all.
     """
     import torch
 
-    from weightcast.evaluation.loading import loaded
-    from weightcast.tasks.cifar10 import Cifar10
-    from weightcast.training.checkpoint import shipped
+    from weightcast.training.session import do_epochs, finish, training_of
     from weightcast_client.screen.console import Screen
-
-    machine = folder.machine(_here(), threads)
-    torch.set_num_threads(machine.threads)
-    training = _training(order, images, machine)
-    folder.restore_into(training)
-    _do_epochs(training, folder, order, machine)
-    tensors = shipped(training.chosen())
-    with Screen() as screen:
-        task = Cifar10()
-        network = loaded(task.network, tensors, order.architecture)
-        score = task.score(network, _samples(test), screen.bar("test images"), "float32")
-    found = {
-        "chosen_epoch": training.chosen_epoch,
-        "test_images": score.n_samples,
-        "test_correct_float32": score.correct,
-        "trained_by": program(),
-        "seconds": round(sum(row["seconds"] for row in training.rows), 1),
-    }
-    folder.finish(tensors, found | dataclasses.asdict(machine))
-
-
-def _here() -> "Machine":
-    import torch
-
-    from weightcast.evaluation.accuracy import best_arithmetic
-    from weightcast.training.folder import Machine
-
-    # Training is on the CPU even where evaluation is not: elsewhere it would not repeat to the bit.
-    is_bfloat16 = best_arithmetic() == "bfloat16"
-    return Machine("bfloat16" if is_bfloat16 else "float32", torch.get_num_threads())
-
-
-def _training(order: "Order", images: "Labelled", machine: "Machine") -> "Training":
-    from weightcast.datasets.samples import split
-    from weightcast.tasks.cifar10.resnet import ResNet18
-    from weightcast.training.epochs import Training, initialised
-
-    kept, held_back = split(order.n_images, order.recipe.validation)
-    return Training(
-        initialised(lambda: ResNet18(order.setting.dropout), order.seed, order.recipe.first_scale),
-        order.setting,
-        order.recipe,
-        order.seed,
-        images.images[kept],
-        images.labels[kept],
-        machine.arithmetic,
-        _validation(order, images, held_back, machine) if len(held_back) else None,
-    )
-
-
-def _validation(
-    order: "Order", images: "Labelled", held_back: "Indices", machine: "Machine"
-) -> Callable[[Mapping[str, "Tensor"]], float]:
-    """Return a function from a state_dict to its accuracy, in %, on the images held back."""
-    from weightcast.evaluation.loading import loaded
-    from weightcast.tasks.cifar10 import Cifar10
-    from weightcast.tasks.cifar10.data import Labelled
-
-    task = Cifar10()
-    samples = _samples(Labelled(images.images[held_back], images.labels[held_back]))
-
-    def validate(tensors: Mapping[str, "Tensor"]) -> float:
-        network = loaded(task.network, tensors, order.architecture)
-        return task.score(network, samples, arithmetic=machine.arithmetic).accuracy
-
-    return validate
-
-
-def _samples(labelled: "Labelled") -> "Samples":
-    from weightcast.datasets.samples import Pictures
-    from weightcast.tasks.cifar10.task import normalised
-
-    labels = labelled.labels.astype("int64")
-    return Pictures(images=labelled.images, labels=labels, normalise=normalised)
-
-
-def _do_epochs(
-    training: "Training", folder: "TrainingFolder", order: "Order", machine: "Machine"
-) -> None:
-    """Do the epochs that are left; after each, save checkpoint, curves and figure."""
     from weightcast_client.screen.curves import draw
     from weightcast_client.screen.training import TrainingScreen
 
+    torch.set_num_threads(machine.threads)
+    training = training_of(order, images, machine)
+    folder.restore_into(training)
     title = f"{order.model_name}, {order.recipe_name} recipe, seed {order.seed}"
+    figure = folder.curves_path.with_suffix(".svg")
     sides = [order.recipe.side(epoch) for epoch in range(1, order.recipe.epochs + 1)]
     costs = [side**2 + WEIGHTS_COST for side in sides]
     with TrainingScreen(costs, len(training.rows)) as screen:
-        while not training.is_done:
-            screen.start(len(training.rows) + 1)
-            row = training.do_epoch(screen.report)
-            folder.save(training, machine)
-            draw(training.rows, title, folder.curves_path.with_suffix(".svg"))
-            screen.end(row)
+        do_epochs(training, folder, machine, screen, drawn=lambda rows: draw(rows, title, figure))
+    with Screen() as screen:
+        finish(training, folder, machine, test, program(), screen.bar("test images"))
 
 
 def _result(card: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from weightcast.datasets.base import Report, Samples
 from weightcast.errors import DataError
+from weightcast.evaluation.cuda import true_float32
 from weightcast.evaluation.fusion import in_one_pass
 from weightcast.evaluation.logits import checked_graph, logits_of, spread
 from weightcast.evaluation.score import Score
@@ -94,13 +95,14 @@ def predictions(
         raise DataError("there are no samples to evaluate")
     arithmetic = arithmetic or best_arithmetic()
     network = network.to("cuda" if arithmetic.startswith("cuda") else "cpu")
-    graph = checked_graph(network, samples)
-    logits = None
-    if arithmetic == "bfloat16":
-        logits = None if graph is None else _fast_logits(graph, samples, report)
-        arithmetic = "float32" if logits is None else arithmetic
-    if logits is None:
-        logits = logits_of(graph or network, samples, np.arange(len(samples)), report)
+    with true_float32(arithmetic):
+        graph = checked_graph(network, samples)
+        logits = None
+        if arithmetic == "bfloat16":
+            logits = None if graph is None else _fast_logits(graph, samples, report)
+            arithmetic = "float32" if logits is None else arithmetic
+        if logits is None:
+            logits = logits_of(graph or network, samples, np.arange(len(samples)), report)
     classes = logits.nan_to_num(nan=0.0).argmax(1).numpy()
     return Predictions(classes=classes, arithmetic=arithmetic)
 

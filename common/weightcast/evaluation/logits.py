@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from weightcast.datasets.base import Report, Samples
 from weightcast.errors import ModelError
+from weightcast.evaluation import cuda
 from weightcast.evaluation.tracing import FoldedGraph, folded
 
 BATCH = 100
@@ -41,14 +42,15 @@ def logits_of(
         ModelError: the network's output is not a logit for each sample and class.
     """
     like = next(chain(network.parameters(), network.buffers()), torch.empty(0))
+    n_at_once = cuda.BATCH if like.is_cuda else BATCH
     found = []
-    for start in range(0, len(chosen), BATCH):
-        x = samples.inputs(chosen[start : start + BATCH])
+    for start in range(0, len(chosen), n_at_once):
+        x = samples.inputs(chosen[start : start + n_at_once])
         is_laid = isinstance(network, FoldedGraph) and x.dim() == 4
         layout = torch.channels_last if is_laid else torch.contiguous_format
         output = network(x.to(like.device, like.dtype).contiguous(memory_format=layout))
         found.append(_checked(output, len(x)).float().cpu())
-        report(min(start + BATCH, len(chosen)), len(chosen))
+        report(min(start + n_at_once, len(chosen)), len(chosen))
     return torch.cat(found)
 
 

@@ -78,10 +78,14 @@ class Machine:
     Args:
         arithmetic: `bfloat16` or `float32`.
         threads: of torch.
+        device: `cpu` or `cuda`.
+        is_compiled: as for `weightcast.training.steps.Steps`.
     """
 
     arithmetic: str
     threads: int
+    device: str = "cpu"
+    is_compiled: bool = False
 
 
 class TrainingFolder:
@@ -172,7 +176,10 @@ class TrainingFolder:
         checkpoint.save_model(self.model_path, tensors)
         digest = hashlib.sha256(self.model_path.read_bytes()).hexdigest()
         card = described(self._order) | dict(found) | {"sha256": digest}
-        card |= {"versions": versions(), "training": self._order.numbers()}
+        card |= {
+            "versions": versions(str(found.get("device", "cpu"))),
+            "training": self._order.numbers(),
+        }
         text = json.dumps(card, indent=1) + "\n"
         checkpoint.replace(self.card_path, lambda new: new.write_text(text))
         self._checkpoint.unlink(missing_ok=True)
@@ -203,11 +210,15 @@ def described(order: Order) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result may depend on."""
-    return {
+def versions(device: str = "cpu") -> dict[str, str]:
+    """Return the versions that a result may depend on; on CUDA its own and cuDNN's too."""
+    found = {
         "weightcast": weightcast.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+    if device.startswith("cuda"):
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        found |= {"cuda": str(torch.version.cuda), "cudnn": str(cudnn)}
+    return found

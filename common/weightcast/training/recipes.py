@@ -60,6 +60,8 @@ class Recipe:
         pixels: sides that the images are scaled to, each for the same share of the epochs, 8 .. 32.
         smoothing: probability in a label that is shared out to all classes, 0 .. 1, 1 excluded.
         first_scale: of the convolutions' first weights, in units of torch's default.
+        average: decay per step, 0 .. 1, of the running mean of the parameters and of batch norm's
+            statistics that is taken in place of their last values; with 0 there is none.
         validation: images held back from the training images to choose the best epoch; with 0 the
             last epoch is taken.
     """
@@ -76,6 +78,7 @@ class Recipe:
     pixels: tuple[int, ...] = (32,)
     smoothing: float = 0.0
     first_scale: float = 1.0
+    average: float = 0.0
     validation: int
 
     def __post_init__(self) -> None:
@@ -99,6 +102,8 @@ class Recipe:
             raise ParameterError(f"smoothing must be in 0 .. 1, 1 excluded, got {self.smoothing}")
         if not 0 < self.first_scale < math.inf:
             raise ParameterError(f"first_scale must be above 0 and finite, got {self.first_scale}")
+        if not 0 <= self.average < 1:
+            raise ParameterError(f"average must be in 0 .. 1, 1 excluded, got {self.average}")
         if self.validation < 0:
             raise ParameterError(f"validation must be at least 0, got {self.validation}")
 
@@ -123,6 +128,7 @@ class Recipe:
             f"first weights of convolutions times {self.first_scale:g}"
             if self.first_scale != 1
             else "",
+            f"running mean with decay {self.average:g}" if self.average else "",
             "best epoch by validation" if self.validation else "last epoch",
         ]
         return "; ".join(part for part in parts if part)
@@ -163,7 +169,7 @@ def changed(recipe: Recipe, texts: Mapping[str, str]) -> Recipe:
     """
     kinds: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys(("batch", "crop_padding", "cutout"), int),
-        **dict.fromkeys(("peak_rate", "warm_up", "smoothing", "first_scale"), float),
+        **dict.fromkeys(("peak_rate", "warm_up", "smoothing", "first_scale", "average"), float),
         "flips": str,
         "pixels": lambda text: tuple(int(side) for side in text.split(",")),
     }

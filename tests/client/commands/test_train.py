@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from weightcast.tasks.cifar10.data import Labelled
 from weightcast.training.folder import Order, TrainingFolder
 from weightcast.training.recipes import RECIPES, SETTINGS, changed
+from weightcast.training.session import machine_for
 from weightcast_client.cli import app
 from weightcast_client.commands.train import train_into
 from weightcast_client.screen.curves import draw
@@ -46,7 +47,7 @@ def test_a_training_leaves_model_card_and_curves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = TrainingFolder(tmp_path / "out", order())
-    train_into(folder, order(), noise(50), noise(20))
+    train_into(folder, order(), machine_for(folder)[0], noise(50), noise(20))
     card = folder.card()
     shipped_keys = {
         *("architecture", "data", "setting", "recipe", "trained_by", "normalisation"),
@@ -71,7 +72,7 @@ def test_the_first_weights_are_scaled_as_the_recipe_says(tmp_path: Path) -> None
         recipe = changed(order().recipe, {"peak_rate": "1e-30", "first_scale": str(scale)})
         scaled = order(recipe=recipe)
         folder = TrainingFolder(tmp_path / str(scale), scaled)
-        train_into(folder, scaled, noise(50), noise(20))
+        train_into(folder, scaled, machine_for(folder)[0], noise(50), noise(20))
         first.append(load_file(folder.model_path)["conv1.weight"])
     assert torch.equal(first[1], 0.5 * first[0])
 

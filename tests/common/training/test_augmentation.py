@@ -70,8 +70,8 @@ def test_alternating_flips_show_the_other_side_in_the_next_epoch() -> None:
 
 def test_crops_are_windows_of_the_padded_image_mirrored_where_asked() -> None:
     padded = RNG.integers(0, 256, (4, 40, 40, 3), np.uint8)
-    offsets = np.array([[0, 8], [5, 2]])
-    cut = crops(padded, np.array([3, 1]), offsets, np.array([False, True]))
+    offsets, is_flipped = torch.tensor([[0, 8], [5, 2]]), torch.tensor([False, True])
+    cut = crops(torch.from_numpy(padded), torch.tensor([3, 1]), offsets, is_flipped).numpy()
     assert np.array_equal(cut[0], padded[3, 0:32, 8:40])
     assert np.array_equal(cut[1], padded[1, 5:37, 2:34][:, ::-1])
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from weightcast.errors import ModelError, ParameterError
 from weightcast.tasks.cifar10.resnet import ResNet18, dropped
 from weightcast.training.augmentation import Batches
-from weightcast.training.epochs import Training, add_l1_gradient_into, initialised
+from weightcast.training.epochs import Training, initialised
 from weightcast.training.recipes import RECIPES, SETTINGS, Recipe, Setting
+from weightcast.training.steps import Steps, add_l1_gradient_into
 
 RNG = np.random.Generator(np.random.Philox(9))
 LABELS = RNG.integers(0, 10, 200, np.uint8)
@@ -57,14 +59,10 @@ def training(
     seed: int = 3,
     validated: bool = True,
 ) -> Training:
+    model = initialised(lambda: Net(setting.dropout), seed)
     return Training(
-        initialised(lambda: Net(setting.dropout), seed),
-        setting,
-        recipe,
-        seed,
-        IMAGES,
-        LABELS,
-        arithmetic,
+        Steps(model, setting, recipe, arithmetic),
+        Batches(recipe, seed, IMAGES, LABELS),
         validate if validated else None,
     )
 
@@ -97,7 +95,8 @@ def one_step(setting: Setting) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     before = copied(dict(net.named_parameters()))
     # Two epochs promised, one done: the rate of the only step is half of the peak.
     recipe = dataclasses.replace(recipe, epochs=2)
-    Training(net, setting, recipe, 0, IMAGES, LABELS, "float32").do_epoch()
+    steps = Steps(net, setting, recipe, "float32")
+    Training(steps, Batches(recipe, 0, IMAGES, LABELS)).do_epoch()
     return before, copied(dict(net.named_parameters()))
 
 
@@ -135,6 +134,35 @@ def test_a_training_killed_in_any_epoch_ends_with_the_same_bits(
 def kill_at_step_2(done: int, total: int, loss: float, accuracy: float) -> None:
     if done == 2:
         raise Kill
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_running_mean_is_taken_and_survives_a_kill(validated: bool) -> None:
+    recipe = dataclasses.replace(TINY, average=0.9)
+    whole = training(recipe=recipe, validated=validated)
+    expected: dict[str, Tensor] = {}
+    for _ in range(2):
+        steps = whole._steps.do
+
+        def do(x: Tensor, labels: Tensor, rate: float, steps: Any = steps) -> Any:
+            found = steps(x, labels, rate)
+            for name, tensor in dict(whole._model.named_parameters()).items():
+                old = expected.get(name, tensor)
+                expected[name] = (old + 0.1 * (tensor - old)).detach().clone()
+            return found
+
+        whole._steps.do = do  # type: ignore[method-assign]
+        whole.do_epoch()
+        whole._steps.do = steps  # type: ignore[method-assign]
+    killed = training(recipe=recipe, validated=validated)
+    killed.do_epoch()
+    resumed = training(recipe=recipe, validated=validated)
+    resumed.restore(copied(killed.state()), list(killed.rows))
+    resumed.do_epoch()
+    assert is_same(resumed.state(), whole.state())
+    for name, tensor in expected.items():
+        assert torch.allclose(whole._present()[name], tensor, atol=1e-5)
+        assert not torch.equal(whole._present()[name], whole.state()[f"model/{name}"])
 
 
 def test_a_training_repeats_with_its_seed_and_only_with_it() -> None:

@@ -77,6 +77,13 @@ def normalised(images: Bytes) -> Tensor:
     """Turn uint8 images (n, 32, 32, 3) into float32 inputs (n, 3, 32, 32), channels_last."""
     import torch
 
-    scale = 255 * torch.tensor(STD)
-    shift = torch.tensor(MEAN) / torch.tensor(STD)
-    return (torch.from_numpy(images).float() / scale - shift).permute(0, 3, 1, 2)
+    return normalised_on_device(torch.from_numpy(images))
+
+
+def normalised_on_device(images: Tensor) -> Tensor:
+    """Turn images as for `normalised` into inputs on the device on which they are."""
+    import torch
+
+    std = torch.tensor(STD, device=images.device)
+    shift = torch.tensor(MEAN, device=images.device) / std
+    return (images.float() / (255 * std) - shift).permute(0, 3, 1, 2)
