@@ -52,14 +52,13 @@ def fit(
         chosen.fetch(cache, screen.report)
         tensors = fitting.fit(
             chosen,
-            cache,
+            chosen.samples(cache, "train", limit),
             epochs=epochs,
             batch=batch,
             rate=rate,
             decay=decay,
             seed=seed,
             report=screen.bar("training"),
-            n=limit,
         )
         out.parent.mkdir(parents=True, exist_ok=True)
         fitting.save(out, chosen, tensors)

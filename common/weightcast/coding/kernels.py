@@ -11,17 +11,17 @@ operations are IEEE 754's, one by one, so every CPU computes the same bits. A gr
 weight by weight, only if it holds a large weight or repetitions.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from weightcast.arrays import GROUP, LARGEST
+from weightcast.compiling import compiled
 
-_jit: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 _intrinsic: Any = intrinsic
 _cgutils: Any = cgutils
 _types: Any = types
@@ -142,10 +142,28 @@ def _to_word(builder: Any, flags: Any, first: int) -> Any:
     return builder.shl(bits, ir.Constant(_WORD, first))
 
 
-@_jit
-def _encode_one_by_one(  # type: ignore[no-untyped-def]
-    symbols, classes, k, weights, start, magnitudes, threshold, last_tie, small, large, uses
-):
+class Forward(NamedTuple):
+    """The map from weights to symbols.
+
+    Args:
+        magnitudes: map |w| and write the signs.
+        threshold: bits of tau: weight i is large if |w| > tau, or |w| = tau and i <= last_tie.
+            `ONE_CLASS` if the scheme has one class.
+        last_tie: see there.
+        small, large: (centre, alpha) of the two classes.
+        uses: (r_small, r_large).
+    """
+
+    magnitudes: bool
+    threshold: np.uint32
+    last_tie: int
+    small: tuple[float, float]
+    large: tuple[float, float]
+    uses: tuple[int, int]
+
+
+@compiled
+def _encode_one_by_one(symbols, classes, k, weights, start, to):  # type: ignore[no-untyped-def]
     """Encode a group that has large weights or repetitions; return the next symbol's index."""
     bits = weights.view(np.uint32)
     mask = np.uint64(0)
@@ -153,13 +171,13 @@ def _encode_one_by_one(  # type: ignore[no-untyped-def]
         code = bits[i] & _MAGNITUDE
         if code >= _INFINITY:
             return -1
-        is_large = code > threshold or (code == threshold and i <= last_tie)
+        is_large = code > to.threshold or (code == to.threshold and i <= to.last_tie)
         if is_large:
             mask |= np.uint64(1) << np.uint64(i - start)
-        span = large if is_large else small
-        w = np.float64(abs(weights[i]) if magnitudes else weights[i])
+        span = to.large if is_large else to.small
+        w = np.float64(abs(weights[i]) if to.magnitudes else weights[i])
         x = np.float32((w - span[0]) * span[1])
-        for _ in range(uses[1] if is_large else uses[0]):
+        for _ in range(to.uses[1] if is_large else to.uses[0]):
             symbols[k] = x
             k += 1
     if mask != 0:
@@ -167,14 +185,14 @@ def _encode_one_by_one(  # type: ignore[no-untyped-def]
     return k
 
 
-@_jit
+@compiled
 def _decode_one_by_one(  # type: ignore[no-untyped-def]
-    weights, start, symbols, k, mask, small, large, uses, limit
+    weights, start, symbols, k, mask, spans, uses, limit
 ):
     """Decode a group that has large weights or repetitions; return the next symbol's index."""
     for j in range(GROUP):
         is_large = (mask >> np.uint64(j)) & np.uint64(1) != 0
-        span = large if is_large else small
+        span = spans[1] if is_large else spans[0]
         n = uses[1] if is_large else uses[0]
         total = 0.0
         for _ in range(n):
@@ -185,10 +203,8 @@ def _decode_one_by_one(  # type: ignore[no-untyped-def]
     return k
 
 
-@_jit
-def encode_into(  # type: ignore[no-untyped-def]
-    symbols, signs, classes, weights, magnitudes, threshold, last_tie, small, large, uses
-):
+@compiled
+def encode_into(symbols, signs, classes, weights, to):  # type: ignore[no-untyped-def]
     """Map weights to symbols and pack the side bits.
 
     Args:
@@ -196,37 +212,32 @@ def encode_into(  # type: ignore[no-untyped-def]
         signs, classes: out, uint64, shape (n / 64,), zero on entry; may be empty without
             ``magnitudes``, with one class.
         weights: shape (n,), n a multiple of 64.
-        magnitudes: map |w| and write the signs.
-        threshold: bits of tau: weight i is large if |w| > tau, or |w| = tau and i <= last_tie.
-            `ONE_CLASS` if the scheme has one class.
-        small, large: (centre, alpha) of the two classes.
-        uses: (r_small, r_large).
+        to: a `Forward`.
 
     Returns:
         The number of symbols, or -1 if a weight is not finite.
     """
     weights = np.ascontiguousarray(weights)
-    keep = _MAGNITUDE if magnitudes else _WHOLE
-    limit = np.uint32(min(threshold, _INFINITY)) if uses[0] == 1 else np.uint32(0)
-    to, at = symbols.ctypes.data, weights.ctypes.data
+    keep = _MAGNITUDE if to.magnitudes else _WHOLE
+    limit = np.uint32(min(to.threshold, _INFINITY)) if to.uses[0] == 1 else np.uint32(0)
+    out, at = symbols.ctypes.data, weights.ctypes.data
+    centre, alpha = to.small
     k = 0
     for group in range(len(weights) // GROUP):
         start = group * GROUP
-        negative, rare = _encode_group(to + 4 * k, at + 4 * start, small[0], small[1], keep, limit)
-        if magnitudes:
+        negative, rare = _encode_group(out + 4 * k, at + 4 * start, centre, alpha, keep, limit)
+        if to.magnitudes:
             signs[group] = negative
         if rare == 0:
             k += GROUP
             continue
-        k = _encode_one_by_one(
-            symbols, classes, k, weights, start, magnitudes, threshold, last_tie, small, large, uses
-        )
+        k = _encode_one_by_one(symbols, classes, k, weights, start, to)
         if k < 0:
             return k
     return k
 
 
-@_jit
+@compiled
 def decode_into(  # type: ignore[no-untyped-def]
     weights, symbols, signs, classes, small, large, uses, limit
 ):
@@ -252,11 +263,12 @@ def decode_into(  # type: ignore[no-untyped-def]
             _decode_group(to + 4 * start, at + 4 * k, small[0], small[1], limit)
             k += GROUP
         else:
-            k = _decode_one_by_one(weights, start, symbols, k, mask, small, large, uses, limit)
+            spans = small, large
+            k = _decode_one_by_one(weights, start, symbols, k, mask, spans, uses, limit)
         _finish_group(to + 4 * start, signs[group] if len(signs) else np.uint64(0))
 
 
-@_jit
+@compiled
 def count_into(counts, weights, shift, prefix):  # type: ignore[no-untyped-def]
     """Count magnitudes by 16 bits: the upper (``shift`` 16), or the lower under ``prefix``."""
     bits = weights.view(np.uint32)

@@ -43,11 +43,7 @@ def encode_block(
     symbols = np.empty(len(block) * max(r_small, r_large), np.float32)
     signs = np.zeros(words if magnitudes else 0, np.uint64)
     classes = np.zeros(words if large else 0, np.uint64)
-    used = kernels().encode_into(
-        symbols,
-        signs,
-        classes,
-        block,
+    to = kernels().Forward(
         magnitudes,
         np.float32(large[0]).view(np.uint32) if large else ONE_CLASS,
         min(last_tie - at, n - 1),  # the padding is in no class
@@ -55,6 +51,7 @@ def encode_block(
         _forward(large or small),
         (r_small, r_large),
     )
+    used = kernels().encode_into(symbols, signs, classes, block, to)
     if used < 0:
         refuse_non_finite(block, at)
     planes = {"signs": signs, "classes": classes}

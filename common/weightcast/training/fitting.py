@@ -28,7 +28,7 @@ MOMENTUM = 0.9
 
 def fit(
     task: Task,
-    cache: Path,
+    samples: Samples,
     *,
     epochs: int,
     batch: int,
@@ -36,23 +36,21 @@ def fit(
     decay: float = 5e-4,
     seed: int,
     report: Report = lambda done, total: None,
-    n: int | None = None,
 ) -> dict[str, Tensor]:
-    """Train the network of a task on its training samples and return its tensors.
+    """Train the network of a task on samples and return its tensors.
 
     Stochastic gradient descent with momentum on the cross-entropy; the rate falls to 0 as a cosine.
     A last batch that is not full is left out, unless it is the only one.
 
     Args:
-        task: says which network and which samples.
-        cache: folder of data sets.
+        task: says which network.
+        samples: what it learns, such as those of the task's training split.
         epochs: passes over the samples, at least 1.
         batch: samples per step, at least 2 (a batch norm needs them).
         rate: the first learning rate, above 0.
         decay: adds ``decay / 2 * sum p**2`` over all parameters p to the loss.
         seed: of the first weights and of the order.
         report: is told (samples done, all samples of all epochs).
-        n: only the first n samples; None: all.
 
     Returns:
         A state_dict, float32, in the memory of the CPU.
@@ -68,7 +66,6 @@ def fit(
         raise ParameterError(f"epochs must be at least 1 and batch 2, got {epochs} and {batch}")
     if not (rate > 0 and decay >= 0 and math.isfinite(rate + decay)):
         raise ParameterError(f"rate must be above 0 and decay not below, got {rate} and {decay}")
-    samples = task.samples(cache, "train", n)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = initialised(task.network, seed).to(device).train()
     optimiser = torch.optim.SGD(

@@ -43,7 +43,9 @@ class Toy:
 
 def trained(model: str = "mlp", seed: int = 1, **more: object) -> dict[str, Tensor]:
     params = {"epochs": 4, "batch": 20, "rate": 0.05} | more
-    return fit(Toy(model=model), Path(), seed=seed, **params)  # type: ignore[arg-type]
+    n = params.pop("n", None)
+    toy = Toy(model=model)
+    return fit(toy, toy.samples(Path(), "train", n), seed=seed, **params)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
