@@ -11,7 +11,7 @@ operations are IEEE 754's, one by one, so every CPU computes the same bits. A gr
 weight by weight, only if it holds a large weight or repetitions.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -142,42 +142,26 @@ def _to_word(builder: Any, flags: Any, first: int) -> Any:
     return builder.shl(bits, ir.Constant(_WORD, first))
 
 
-class Forward(NamedTuple):
-    """The map from weights to symbols.
-
-    Args:
-        magnitudes: map |w| and write the signs.
-        threshold: bits of tau: weight i is large if |w| > tau, or |w| = tau and i <= last_tie.
-            `ONE_CLASS` if the scheme has one class.
-        last_tie: see there.
-        small, large: (centre, alpha) of the two classes.
-        uses: (r_small, r_large).
-    """
-
-    magnitudes: bool
-    threshold: np.uint32
-    last_tie: int
-    small: tuple[float, float]
-    large: tuple[float, float]
-    uses: tuple[int, int]
-
-
 @compiled
-def _encode_one_by_one(symbols, classes, k, weights, start, to):  # type: ignore[no-untyped-def]
+def _encode_one_by_one(  # type: ignore[no-untyped-def]
+    out, k, weights, start, magnitudes, large_from, spans, uses
+):
     """Encode a group that has large weights or repetitions; return the next symbol's index."""
+    symbols, classes = out
+    threshold, last_tie = large_from
     bits = weights.view(np.uint32)
     mask = np.uint64(0)
     for i in range(start, start + GROUP):
         code = bits[i] & _MAGNITUDE
         if code >= _INFINITY:
             return -1
-        is_large = code > to.threshold or (code == to.threshold and i <= to.last_tie)
+        is_large = code > threshold or (code == threshold and i <= last_tie)
         if is_large:
             mask |= np.uint64(1) << np.uint64(i - start)
-        span = to.large if is_large else to.small
-        w = np.float64(abs(weights[i]) if to.magnitudes else weights[i])
+        span = spans[1] if is_large else spans[0]
+        w = np.float64(abs(weights[i]) if magnitudes else weights[i])
         x = np.float32((w - span[0]) * span[1])
-        for _ in range(to.uses[1] if is_large else to.uses[0]):
+        for _ in range(uses[1] if is_large else uses[0]):
             symbols[k] = x
             k += 1
     if mask != 0:
@@ -204,7 +188,9 @@ def _decode_one_by_one(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def encode_into(symbols, signs, classes, weights, to):  # type: ignore[no-untyped-def]
+def encode_into(  # type: ignore[no-untyped-def]
+    symbols, signs, classes, weights, magnitudes, large_from, spans, uses
+):
     """Map weights to symbols and pack the side bits.
 
     Args:
@@ -212,26 +198,31 @@ def encode_into(symbols, signs, classes, weights, to):  # type: ignore[no-untype
         signs, classes: out, uint64, shape (n / 64,), zero on entry; may be empty without
             ``magnitudes``, with one class.
         weights: shape (n,), n a multiple of 64.
-        to: a `Forward`.
+        magnitudes: map |w| and write the signs.
+        large_from: (bits of tau, last tie): weight i is large if |w| > tau, or |w| = tau and i <=
+            last tie. tau is `ONE_CLASS` if the scheme has one class.
+        spans: (centre, alpha) of small and of large weights.
+        uses: (r_small, r_large).
 
     Returns:
         The number of symbols, or -1 if a weight is not finite.
     """
     weights = np.ascontiguousarray(weights)
-    keep = _MAGNITUDE if to.magnitudes else _WHOLE
-    limit = np.uint32(min(to.threshold, _INFINITY)) if to.uses[0] == 1 else np.uint32(0)
-    out, at = symbols.ctypes.data, weights.ctypes.data
-    centre, alpha = to.small
+    keep = _MAGNITUDE if magnitudes else _WHOLE
+    limit = np.uint32(min(large_from[0], _INFINITY)) if uses[0] == 1 else np.uint32(0)
+    to, at = symbols.ctypes.data, weights.ctypes.data
+    centre, alpha = spans[0]
     k = 0
     for group in range(len(weights) // GROUP):
         start = group * GROUP
-        negative, rare = _encode_group(out + 4 * k, at + 4 * start, centre, alpha, keep, limit)
-        if to.magnitudes:
+        negative, rare = _encode_group(to + 4 * k, at + 4 * start, centre, alpha, keep, limit)
+        if magnitudes:
             signs[group] = negative
         if rare == 0:
             k += GROUP
             continue
-        k = _encode_one_by_one(symbols, classes, k, weights, start, to)
+        out = symbols, classes
+        k = _encode_one_by_one(out, k, weights, start, magnitudes, large_from, spans, uses)
         if k < 0:
             return k
     return k

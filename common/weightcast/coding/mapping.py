@@ -43,15 +43,17 @@ def encode_block(
     symbols = np.empty(len(block) * max(r_small, r_large), np.float32)
     signs = np.zeros(words if magnitudes else 0, np.uint64)
     classes = np.zeros(words if large else 0, np.uint64)
-    to = kernels().Forward(
+    threshold = np.float32(large[0]).view(np.uint32) if large else ONE_CLASS
+    used = kernels().encode_into(
+        symbols,
+        signs,
+        classes,
+        block,
         magnitudes,
-        np.float32(large[0]).view(np.uint32) if large else ONE_CLASS,
-        min(last_tie - at, n - 1),  # the padding is in no class
-        _forward(small),
-        _forward(large or small),
+        (threshold, min(last_tie - at, n - 1)),  # the padding is in no class
+        (_forward(small), _forward(large or small)),
         (r_small, r_large),
     )
-    used = kernels().encode_into(symbols, signs, classes, block, to)
     if used < 0:
         refuse_non_finite(block, at)
     planes = {"signs": signs, "classes": classes}
