@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_jit: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+from weightcast.compiling import compiled
+
 _intrinsic: Any = intrinsic
 _cgutils: Any = cgutils
 f = np.float32
@@ -60,7 +61,7 @@ def _prefetch(typing, address):  # type: ignore[no-untyped-def]
     return types.void(types.intp), build
 
 
-@_jit
+@compiled
 def _normal_pair(first, second):  # type: ignore[no-untyped-def]
     """Turn two words into two normal numbers; see `weightcast.noise.gaussian` for the formulas."""
     bits = u(_bits_of(f(first) * f(2.0**-32) + f(2.0**-33)) + u(0x004AFB0D))
@@ -94,7 +95,7 @@ def _normal_pair(first, second):  # type: ignore[no-untyped-def]
     )
 
 
-@_jit
+@compiled
 def add_noise_into(out, symbols, at, std, seed, draw):  # type: ignore[no-untyped-def]
     """Write ``symbols + std * noise`` to ``out``; `weightcast.noise.gaussian` has the formulas."""
     n = len(symbols)

@@ -71,6 +71,19 @@ class Noise:
         best_form()(out, symbols, at, float(std), np.uint64(self.seed), np.uint64(self.draw))
         return out
 
+    def uniform(self, at: int, n: int) -> npt.NDArray[np.float64]:
+        """Return numbers ``at .. at + n - 1``, uniform in 0 .. 1, both excluded, shape (n,).
+
+        They are made of the words of which `normal` makes its numbers: of a branch, take one.
+
+        >>> Noise(seed=7).uniform(0, 6)[4:].tolist() == Noise(seed=7).uniform(4, 2).tolist()
+        True
+        """
+        first = at // 4
+        words = _philox(first, (at + n + 3) // 4 - first, self.seed, self.draw)
+        flat = words.T.reshape(-1)[at - 4 * first :][:n]
+        return (flat + 0.5) * 2.0**-32
+
 
 @lru_cache(maxsize=1)
 def best_form() -> Callable[..., None]:

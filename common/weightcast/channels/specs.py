@@ -1,4 +1,4 @@
-"""The part of a setup that a link looks at, in its JSON form."""
+"""Channel and noise as a setup names them in its JSON form: all of it that a link looks at."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,8 @@ from weightcast.noise.gaussian import Noise
 from weightcast.registry import Spec, assemble, build
 
 
-def crossing_of(spec: Mapping[str, Any]) -> tuple[Channel, Noise]:
-    """Return the channel and the noise of a setup's JSON form: all of it that a link looks at.
+def channel_and_noise(spec: Mapping[str, Any]) -> tuple[Channel, Noise]:
+    """Return the channel and the noise that a setup's JSON form names.
 
     Raises:
         UnknownNameError, ParameterError: as for `registry.build`.
