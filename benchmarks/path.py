@@ -27,8 +27,8 @@ from weightcast.setup import Setup
 from weightcast.wire.header import Header
 from weightcast.wire.symbols import cut_into_parts
 from weightcast.wire.transmission import announce
+from weightcast_client.calling.transport import Transport, transport_to
 from weightcast_client.sending.testbed import own_services
-from weightcast_client.sending.transport import Transport, transport_to
 from weightcast_client.settings import Settings
 
 REPETITIONS = 12

@@ -28,16 +28,17 @@ ALLOWED = {
 }
 ROOMS = {
     "weightcast": """
-        errors arrays registry noise measure models plugins datasets evaluation channels decoding
+        errors paths arrays compiling registry noise measure models plugins datasets evaluation channels decoding
         coding tasks training setup pipeline wire experiment api
     """,
     "weightcast_web": """
         failpoints sqlite refusal callers settings events workers telemetry http connection running
     """,
-    "weightcast_link": "settings telemetry crossing app cli",
-    "weightcast_server": "settings telemetry storing receiving readiness working routes app cli",
+    "weightcast_link": "settings telemetry crossing receiver passing parts app cli __main__",
+    "weightcast_server": "settings telemetry storing receiving readiness working routes app cli __main__",
     "weightcast_client": """
-        provenance settings screen reproduction options sending sweeping service commands cli
+        provenance settings screen reproduction options calling sending sweeping service commands
+        cli __main__
     """,
 }
 """The modules and packages of each package from the bottom up: one imports those before it."""

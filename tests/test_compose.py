@@ -157,6 +157,12 @@ def test_who_waits_for_health_waits_for_one_that_is_checked() -> None:
             )
 
 
+def test_a_command_that_is_run_starts_nothing_else() -> None:
+    """`run` brings what a service depends on to the scale of the file, so none may."""
+    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == {"client"}
+    assert "depends_on" not in SERVICES["client"]
+
+
 def test_the_only_secret_is_the_development_token_and_all_share_it() -> None:
     secret = re.compile("TOKEN|PASSWORD")
     for service in SERVICES.values():

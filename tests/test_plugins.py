@@ -111,7 +111,7 @@ def installed(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
-@pytest.mark.parametrize("how", ["files", "installed"])
+@pytest.mark.parametrize("how", ["files", pytest.param("installed", marks=pytest.mark.slow)])
 def test_a_plug_in_goes_over_real_http_bit_for_bit(model: Path, tmp_path: Path, how: str) -> None:
     files, environment = (FILES, None) if how == "files" else ([], installed(tmp_path))
     command = [sys.executable, "-m", "weightcast_client.cli", "send", "--json", *files, *WORDS]
@@ -131,6 +131,7 @@ def test_a_plug_in_goes_over_real_http_bit_for_bit(model: Path, tmp_path: Path, 
     assert sent["setup"]["task"] == {"name": "clouds", "hidden": 64, "spread": 0.9}
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_reports_its_accuracy_in_a_sweep(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(

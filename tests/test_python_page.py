@@ -23,6 +23,7 @@ def test_the_page_without_a_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     run([code for mark, code in BLOCKS if mark != "cifar"])
 
 
+@pytest.mark.slow
 @pytest.mark.cifar
 def test_the_page_with_a_data_set() -> None:
     run(["import weightcast", *(code for mark, code in BLOCKS if mark == "cifar")])

@@ -7,9 +7,10 @@ import typer
 
 import weightcast
 from weightcast import plugins
-from weightcast.channels.crossing import with_std
+from weightcast.channels.specs import with_std
 from weightcast.errors import ParameterError
 from weightcast.measure.units import std_from_peak_snr_db
+from weightcast.paths import expanded
 from weightcast.registry import Spec
 from weightcast.setup import KINDS
 from weightcast_client.settings import Settings
@@ -20,6 +21,11 @@ PluginFiles = Annotated[
         "--plugin", help="A Python file with schemes, decoders, channels or tasks; repeatable."
     ),
 ]
+
+
+def with_home(path: Path | None) -> Path | None:
+    """Return the value of an option with the home folder for `~`, which shells leave behind `=`."""
+    return None if path is None else expanded(path)
 
 
 def load_plugins(files: list[Path] | None) -> None:

@@ -1,4 +1,4 @@
-"""Which program made a result."""
+"""Provenance: which program made a result."""
 
 import subprocess
 from pathlib import Path

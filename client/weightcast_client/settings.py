@@ -7,7 +7,23 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from weightcast_web.settings import ServiceSettings
+from weightcast_web.callers import Count, Seconds
+from weightcast_web.settings import (
+    DEFAULT_CACHE,
+    CacheFolder,
+    Folder,
+    Port,
+    ServiceSettings,
+    Url,
+)
+
+
+def forget_notebook() -> None:
+    """Forget what a notebook tells the commands that it starts about drawing: they draw files.
+
+    matplotlib refuses to be imported where this names something that is not installed.
+    """
+    os.environ.pop("MPLBACKEND", None)
 
 
 class Settings(ServiceSettings):
@@ -28,17 +44,17 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_CLIENT_", extra="forbid")
 
-    cache: Path = Path.home() / ".cache" / "weightcast"
-    connect_timeout_s: float = 5.0
-    answer_timeout_s: float = 60.0
-    tries: int = 6
-    flights: int = 3
-    link: str | None = None
-    data: Path = Path("weightcast-sends")
-    models: Path = Path("weightcast-models")
-    port: int = 8800
-    max_queued: int = 100
-    patience: int = 150
+    cache: CacheFolder = DEFAULT_CACHE
+    connect_timeout_s: Seconds = 5.0
+    answer_timeout_s: Seconds = 60.0
+    tries: Count = 6
+    flights: Count = 3
+    link: Url | None = None
+    data: Folder = Path("weightcast-sends")
+    models: Folder = Path("weightcast-models")
+    port: Port = 8800
+    max_queued: Count = 100
+    patience: Count = 150
 
     def with_token(self) -> "Settings":
         """Return these settings with a token that other users of this machine do not know."""

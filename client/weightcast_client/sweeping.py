@@ -1,4 +1,4 @@
-"""Doing the runs of a sweep: in processes, or one by one over HTTP."""
+"""Sweeping: the runs of a sweep done in processes, or one by one over HTTP."""
 
 import os
 import signal
@@ -9,22 +9,25 @@ from contextlib import ExitStack
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import cast
 
 from weightcast import plugins
 from weightcast.errors import LinkError, ParameterError
 from weightcast.experiment.examiner import ensure
+from weightcast.experiment.figures import Accuracy, DrawResult, RunResult
 from weightcast.experiment.results import Results
 from weightcast.experiment.runs import Run
 from weightcast.models import zoo
 from weightcast.models.weights import open_model
 from weightcast.setup import KINDS
+from weightcast_client.calling.transport import transport_to
 from weightcast_client.provenance import program
 from weightcast_client.screen.console import Screen
 from weightcast_client.sending.clean import clean_accuracy
-from weightcast_client.sending.send import make_plan, send
+from weightcast_client.sending.planning import plan_send
+from weightcast_client.sending.send import send
 from weightcast_client.sending.testbed import own_services
-from weightcast_client.sending.transport import transport_to
+from weightcast_client.sending.watching import Watch
 from weightcast_client.settings import Settings
 
 OF_A_SEND = (
@@ -46,13 +49,13 @@ def fill(
             ensure(setup, Settings().cache, screen.report)
         pairs = _over_http(missing, screen) if over_http else _in_processes(missing, processes)
         for run, result in pairs:
-            results.add(run, result | {"made_by": program()})
+            results.add(run, result, program())
             done += 1
             screen.report("runs", done, len(runs))
     results.sort(runs)
 
 
-def _in_processes(runs: list[Run], processes: int) -> Iterator[tuple[Run, dict[str, Any]]]:
+def _in_processes(runs: list[Run], processes: int) -> Iterator[tuple[Run, RunResult]]:
     """Yield runs and their results as they are done."""
     threads = max(1, (os.cpu_count() or 1) // processes)
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (threads, plugins.loaded()))
@@ -84,13 +87,13 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-def _do(run: Run) -> dict[str, Any]:
+def _do(run: Run) -> RunResult:
     from weightcast.experiment.laboratory import laboratory
 
     return laboratory(Settings().cache).do(run)
 
 
-def _over_http(runs: list[Run], screen: Screen) -> Iterator[tuple[Run, dict[str, Any]]]:
+def _over_http(runs: list[Run], screen: Screen) -> Iterator[tuple[Run, RunResult]]:
     """Yield runs and their results, sent through real services one by one."""
     settings = Settings().with_token()
     if any(run.noisy != "*" for run in runs):
@@ -101,11 +104,18 @@ def _over_http(runs: list[Run], screen: Screen) -> Iterator[tuple[Run, dict[str,
         transport.probe()
         for run in runs:
             with open_model(zoo.find(run.model), name=run.model) as model:
-                plans = make_plan(model, run.setup)
-                result = send(model, run.setup, plans, transport, settings.flights, screen)
+                what, watch = plan_send(model, run.setup), Watch(report=screen.report)
+                result = send(what, transport, settings.flights, watch)
                 if run.setup.task is not None:
                     result["clean_accuracy"] = clean_accuracy(
-                        model, run.setup, settings.cache, result["arithmetic"], screen
+                        model, run.setup, settings.cache, result["arithmetic"], screen.report
                     )
-            result["seconds"] = round(result["seconds"]["total"], 2)
-            yield run, {name: v for name, v in result.items() if name not in OF_A_SEND}
+            yield run, _of_run(result)
+
+
+def _of_run(result: DrawResult) -> RunResult:
+    """Return what a row of results keeps of a send."""
+    is_scored = result["accuracy"] is not None
+    left_out = OF_A_SEND if is_scored else (*OF_A_SEND, *Accuracy.__annotations__)
+    kept = {name: value for name, value in result.items() if name not in left_out}
+    return cast(RunResult, kept | {"seconds": round(result["seconds"]["total"], 2)})

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightcast.errors import ModelError
-from weightcast.experiment.crossing import cross, facts_of, snr_of
-from weightcast.experiment.examiner import Examiner, ensure, figures_of, setup_for
+from weightcast.experiment.examiner import Examiner, ensure, setup_for
+from weightcast.experiment.figures import (
+    Accuracy,
+    InProcessResult,
+    accuracy_of,
+    ratios_of,
+    subject_of,
+)
+from weightcast.experiment.in_process import send_in_process
 from weightcast.experiment.laboratory import Laboratory
-from weightcast.experiment.results import Results
+from weightcast.experiment.results import Results, RowFields
 from weightcast.experiment.sweeps import Sweep
 from weightcast.models import zoo
 from weightcast.models.weights import Model, open_model, put_together
@@ -36,7 +43,7 @@ CACHE = Path("~/.cache/weightcast")
 
 def send(
     model: ModelLike, *, task: Any = None, cache: Path = CACHE, **fields: Any
-) -> tuple[dict[str, Values], dict[str, Any]]:
+) -> tuple[dict[str, Values], InProcessResult]:
     """Send a model over a channel in this process; return what arrives, and a report.
 
     The same weights arrive as by `client send` with the same setup, bit for bit.
@@ -66,20 +73,24 @@ def send(
     spec = dict(fields) if task == "auto" else fields | {"task": task}
     with _opened(model) as opened, tempfile.TemporaryDirectory() as folder:
         setup = setup_for(spec, opened)
-        weights, figures = cross(opened, setup)
+        weights, delivery = send_in_process(opened, setup)
         path = Path(folder) / "arrived.safetensors"
         with path.open("wb") as file:
             carried = {tensor.name: raw for tensor, raw in opened.carried()}
             put_together(file, opened.layout, [weights], carried)
         is_torch = not isinstance(model, Mapping) or any(map(_is_torch, model.values()))
         arrived = _read(path, is_torch=is_torch)
-        report = facts_of(opened, setup) | figures
-        report |= snr_of(setup.channel, figures["average_power"])
+        accuracy: Accuracy = {}
         if setup.task is not None:
             examiner = _examiner(setup, cache)
-            report |= figures_of(examiner.score(setup, _read(path, is_torch=True)))
-            clean = examiner.score(setup, _tensors_of(opened))
-            report["clean_accuracy"] = clean.accuracy
+            accuracy = accuracy_of(examiner.score_model(setup, opened, weights))
+            accuracy["clean_accuracy"] = examiner.score_model(setup, opened).accuracy
+        report: InProcessResult = {
+            **subject_of(opened, setup),
+            **delivery,
+            **ratios_of(setup.channel, delivery["average_power"]),
+            **accuracy,
+        }
     return arrived, report
 
 
@@ -96,7 +107,7 @@ def evaluate(model: ModelLike, task: Any = "auto", *, cache: Path = CACHE, **fie
     spec = {"channel": "noiseless"} | fields
     with _opened(model) as opened:
         setup = setup_for(spec if task == "auto" else spec | {"task": task}, opened)
-        return _examiner(setup, cache).score(setup, _tensors_of(opened))
+        return _examiner(setup, cache).score_model(setup, opened)
 
 
 def sweep(
@@ -106,7 +117,7 @@ def sweep(
     cache: Path = CACHE,
     report: Fetching = lambda what, done, total: None,
     **fields: Any,
-) -> list[dict[str, Any]]:
+) -> list[RowFields]:
     """Do a grid of runs in this process and return a row of results for each.
 
     Args:
@@ -133,7 +144,7 @@ def sweep(
                 ensure(run.setup, cache.expanduser(), report)
                 found.add(run, laboratory.do(run))
         report("runs", len(runs), len(runs))
-        return [dict(found[run].figures) for run in runs]
+        return [found[run].figures for run in runs]
 
 
 @contextmanager
@@ -185,12 +196,6 @@ def _read(path: Path, *, is_torch: bool) -> dict[str, Any]:
     from safetensors.numpy import load_file as load_arrays
 
     return dict(load_arrays(path))
-
-
-def _tensors_of(model: Model) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    return {name: tensor for path in model.files for name, tensor in load_file(path).items()}
 
 
 def _is_torch(value: Any) -> bool:

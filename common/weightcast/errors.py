@@ -10,6 +10,8 @@
     ├── DataError (ValueError)           a data set that is missing or not the one it claims to be
     ├── FormatError (ValueError)         bytes that are not a valid header, part or side information
     └── LinkError (OSError)              the other end is not there, refuses, or breaks off
+        ├── BadUse                       it cannot do what was asked for
+        └── Gone                         it has no such transmission
 """
 
 
@@ -43,3 +45,11 @@ class FormatError(WeightcastError, ValueError):
 
 class LinkError(WeightcastError, OSError):
     """The other end of the link is absent, refuses or breaks off."""
+
+
+class BadUse(LinkError):
+    """The other end cannot do what was asked for; asking again will not help."""
+
+
+class Gone(LinkError):
+    """The other end has no such transmission."""

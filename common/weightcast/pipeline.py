@@ -19,6 +19,7 @@ import numpy as np
 
 from weightcast.arrays import Bits, Symbols, Weights, WeightSource, as_weights, blocks
 from weightcast.coding import Arrived, Scheme, Sent
+from weightcast.coding.scales import with_scales
 from weightcast.models.tensors import Tensor
 from weightcast.setup import Setup
 
@@ -73,11 +74,12 @@ def transmit(
 
 
 def plan_for(weights: WeightSource, setup: Setup, tensors: Sequence[Tensor] | None = None) -> Any:
-    """Return the plan of a setup's scheme; arguments as for `transmit`."""
+    """Return the plan of a setup's scheme, with what its decoder needs; arguments as `transmit`."""
     if isinstance(weights, np.ndarray):
         weights = as_weights(weights)
     tensors = tensors or (Tensor("weights", "F32", (len(weights),)),)
-    return setup.scheme.plan(weights, tensors, setup.channel)
+    plan = setup.scheme.plan(weights, tensors, setup.channel)
+    return with_scales(plan, weights, tensors, setup.decoder)
 
 
 def encode(

@@ -1,6 +1,13 @@
 """What one caller may take up of a service."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=1e6)]
+Delay = Annotated[float, Field(ge=0, le=1e6)]
+"""Seconds that may be none; no socket takes more than 2e6."""
 
 
 class Limits(BaseModel):
@@ -17,10 +24,10 @@ class Limits(BaseModel):
         stall_timeout_s: how long a caller may take nothing of an answer that is there for it.
     """
 
-    max_connections: int = 512
-    max_head_bytes: int = 1 << 14
-    head_timeout_s: float = 10.0
-    idle_timeout_s: float = 30.0
-    body_grace_s: float = 30.0
-    min_body_bytes_per_s: float = 16_000.0
-    stall_timeout_s: float = 60.0
+    max_connections: Count = 512
+    max_head_bytes: Count = 1 << 14
+    head_timeout_s: Seconds = 10.0
+    idle_timeout_s: Seconds = 30.0
+    body_grace_s: Delay = 30.0
+    min_body_bytes_per_s: Annotated[float, Field(gt=0)] = 16_000.0
+    stall_timeout_s: Seconds = 60.0

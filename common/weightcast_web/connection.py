@@ -24,7 +24,7 @@ connection that is closed with bytes unread is reset."""
 Waiting = Literal["first", "head", "idle", "rest"]
 
 
-class Room:
+class Connections:
     """The connections of one service that are waiting, longest first."""
 
     def __init__(self, limits: Limits) -> None:
@@ -45,9 +45,9 @@ class GuardedConnection(HttpToolsProtocol):
     bodies that are read are those of `weightcast_web.http.bodies`.
     """
 
-    def __init__(self, room: Room, **more: Any) -> None:
+    def __init__(self, others: Connections, **more: Any) -> None:
         super().__init__(**more)
-        self._room = room
+        self._others = others
         self._refusal = (400, "bad-request", "this is not a request of HTTP/1.1")
         self._fruitless = 0  # Bytes since a head was complete or bytes of a body came.
         self._in_head = self._in_body = self._is_deaf = self._is_excess = False
@@ -60,9 +60,9 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room; without room serve nothing but health."""
         super().connection_made(transport)
-        surplus = len(self.connections) - self._room.limits.max_connections
-        if surplus > 0 and self._room.waiting:
-            next(iter(self._room.waiting)).give_way()
+        surplus = len(self.connections) - self._others.limits.max_connections
+        if surplus > 0 and self._others.waiting:
+            next(iter(self._others.waiting)).give_way()
         elif surplus > SPARE_CONNECTIONS:
             self.give_way()
             return
@@ -92,7 +92,7 @@ class GuardedConnection(HttpToolsProtocol):
         super().data_received(data)
         if self._is_deaf:
             return
-        if self._fruitless > self._room.limits.max_head_bytes:
+        if self._fruitless > self._others.limits.max_head_bytes:
             self._refuse_head()
             self.send_400_response("")
         else:
@@ -115,7 +115,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Take a field of a head; those behind a body are none, whatever they claim to be."""
         self._head_bytes += len(name) + len(value) + len(b": \r\n")
         too_many = len(self.headers) >= MAX_FIELDS
-        if too_many or self._head_bytes > self._room.limits.max_head_bytes:
+        if too_many or self._head_bytes > self._others.limits.max_head_bytes:
             self._refuse_head()
             raise ValueError
         if self._in_head:
@@ -160,7 +160,7 @@ class GuardedConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for a caller that takes nothing of its answer, but not for ever."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._room.limits.stall_timeout_s, self.give_way)
+        self._stalled = self.loop.call_later(self._others.limits.stall_timeout_s, self.give_way)
 
     def resume_writing(self) -> None:
         """Go on with an answer."""
@@ -201,7 +201,7 @@ class GuardedConnection(HttpToolsProtocol):
         if len(self.url) > MAX_ADDRESS_BYTES:
             self._refusal = 414, "address-too-long", f"at most {MAX_ADDRESS_BYTES} bytes"
         else:
-            limit = self._room.limits.max_head_bytes
+            limit = self._others.limits.max_head_bytes
             detail = f"at most {limit} bytes and {MAX_FIELDS} fields"
             self._refusal = 431, "head-too-long", detail
 
@@ -223,13 +223,13 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
             return
         self._waits_for = state
-        self._room.waiting.pop(self, None)
+        self._others.waiting.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         if state is not None:
-            limits = self._room.limits
-            self._room.waiting[self] = None
+            limits = self._others.limits
+            self._others.waiting[self] = None
             after_s = {
                 "first": limits.head_timeout_s,
                 "head": limits.head_timeout_s,

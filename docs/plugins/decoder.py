@@ -12,6 +12,7 @@ class Shrink:
 
     name: ClassVar[str] = "shrink"
     uses_state: ClassVar[bool] = True  # it is told gain and std of each symbol
+    scope: ClassVar[None] = None  # it needs no scales of the weights
     limit: ClassVar[None] = None  # it is not a mere limit, so `estimate` is called
 
     def estimate(self, y, state, prior):

@@ -2,7 +2,8 @@
 
 from pydantic_settings import SettingsConfigDict
 
-from weightcast_web.settings import ServiceSettings
+from weightcast_web.callers import Count, Seconds
+from weightcast_web.settings import Port, ServiceSettings, Url
 
 
 class Settings(ServiceSettings):
@@ -18,9 +19,9 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_LINK_", extra="forbid")
 
-    receiver: str = "http://127.0.0.1:8802"
-    port: int = 8801
-    connect_timeout_s: float = 5.0
-    answer_timeout_s: float = 60.0
-    max_header_bytes: int = 1 << 24
-    max_flights: int = 8
+    receiver: Url = "http://127.0.0.1:8802"
+    port: Port = 8801
+    connect_timeout_s: Seconds = 5.0
+    answer_timeout_s: Seconds = 60.0
+    max_header_bytes: Count = 1 << 24
+    max_flights: Count = 8

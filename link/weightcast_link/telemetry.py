@@ -1,4 +1,4 @@
-"""What happens on a link, as numbers for Prometheus."""
+"""Telemetry: what happens on a link, as numbers for Prometheus."""
 
 from collections.abc import AsyncIterator
 
@@ -11,8 +11,8 @@ TROUBLES = ("unreachable", "silent", "broken-off", "token-refused")
 """What can be wrong with the receiver."""
 
 
-class Journal:
-    """Counts what passes and what does not.
+class Telemetry:
+    """Counters of what passes and what does not.
 
     Args:
         registry: where the numbers go.

@@ -40,7 +40,7 @@ def run(
     WEIGHTCAST_SERVER_PORT and so on.
     """
     from weightcast.setup import KINDS
-    from weightcast_server.working.worker_process import hire
+    from weightcast_server.working.worker_process import start_worker
     from weightcast_web.running.lock import take
     from weightcast_web.running.sockets import listen
     from weightcast_web.telemetry import logs
@@ -61,7 +61,7 @@ def run(
     lock = take(settings.data, "receiver", shared=bool(settings.database.get_secret_value()))
     try:
         # The worker loads torch meanwhile.
-        worker = hire(settings)
+        worker = start_worker(settings)
         with without_collection():
             from weightcast_server.app import create_app
             from weightcast_web.running.run import serve

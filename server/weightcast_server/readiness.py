@@ -1,4 +1,4 @@
-"""Whether a receiver can work, and what waits in it: looked at off the event loop."""
+"""Readiness: whether a receiver can work, and what waits in it, looked at off the event loop."""
 
 import asyncio
 import math
@@ -12,12 +12,12 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from weightcast_server.storing.store import STATES, Census, Store
+from weightcast_server.storing.store import STATES, Counts, Store
 from weightcast_web.refusal import Refusal
 from weightcast_web.telemetry.health import STALE_S
 
 
-class Vitals(Collector):
+class Readiness(Collector):
     """Checks database and disk, and keeps what it saw for Prometheus.
 
     Args:
@@ -33,8 +33,8 @@ class Vitals(Collector):
         self._store, self._folder, self._spare_bytes = store, folder, spare_bytes
         self._works = works
         # A thread of its own: those of the event loop may all be busy writing parts.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vitals")
-        self._census: Census = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+        self._counts: Counts = {}
         self._free_bytes, self._seen = 0, -math.inf
 
     async def check(self) -> None:
@@ -59,7 +59,7 @@ class Vitals(Collector):
         except OSError as error:
             detail = f"the data folder takes no writes: {error.strerror}"
             raise Refusal(503, "disk-refuses", detail) from None
-        self._census = self._store.census()
+        self._counts = self._store.counts()
         self._seen = time.monotonic()
         if self._free_bytes < self._spare_bytes:
             raise Refusal(503, "disk-full", f"only {self._free_bytes} bytes are free for data")
@@ -73,10 +73,10 @@ class Vitals(Collector):
             f"{name}transmissions", "Transmissions by state.", labels=["state"]
         )
         for state in STATES:
-            count, _ = self._census.get(state, (0, None))
+            count, _ = self._counts.get(state, (0, None))
             states.add_metric([state], count)
         yield states
-        queued, since = self._census.get("queued", (0, None))
+        queued, since = self._counts.get("queued", (0, None))
         yield GaugeMetricFamily(f"{name}queue_length", "Transmissions that wait.", queued)
         age_s = 0.0 if since is None else max(0.0, time.time() - since)
         yield GaugeMetricFamily(f"{name}queue_oldest_seconds", "Longest wait so far.", age_s)

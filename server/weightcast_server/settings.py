@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import PositiveFloat, SecretStr
+from pydantic import NonNegativeInt, PositiveFloat, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from weightcast_web.settings import ServiceSettings
+from weightcast_web.callers import Count, Delay, Seconds
+from weightcast_web.settings import DEFAULT_CACHE, CacheFolder, Folder, Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -33,21 +34,21 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="WEIGHTCAST_SERVER_", extra="forbid")
 
-    data: Path = Path("weightcast-data")
+    data: Folder = Path("weightcast-data")
     database: SecretStr = SecretStr("")
-    database_wait_s: float = 30.0
-    cache: Path = Path.home() / ".cache" / "weightcast"
-    port: int = 8802
+    database_wait_s: Delay = 30.0
+    cache: CacheFolder = DEFAULT_CACHE
+    port: Port = 8802
     evaluate: bool = True
-    max_header_bytes: int = 1 << 24
-    max_side_bytes: int = 1 << 32
-    max_symbols: int = 1 << 34
-    max_open: int = 256
-    max_stored_bytes: int = 1 << 40
-    max_flights: int = 8
-    spare_bytes: int = 64 << 20
-    worker_silence_s: float = 300.0
-    lease_s: PositiveFloat = 30.0
+    max_header_bytes: Count = 1 << 24
+    max_side_bytes: Count = 1 << 32
+    max_symbols: Count = 1 << 34
+    max_open: Count = 256
+    max_stored_bytes: Count = 1 << 40
+    max_flights: Count = 8
+    spare_bytes: NonNegativeInt = 64 << 20
+    worker_silence_s: Seconds = 300.0
+    lease_s: Seconds = 30.0
     keep_unfinished_s: PositiveFloat = 86_400.0
     keep_finished_s: PositiveFloat = 604_800.0
     failpoint: str = ""

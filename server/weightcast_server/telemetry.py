@@ -1,4 +1,4 @@
-"""What happens in a receiver, told once: a line for the log and numbers for Prometheus."""
+"""Telemetry: what happens in a receiver, as lines of the log and numbers for Prometheus."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 WORK_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 
 
-class Journal:
+class Telemetry:
     """Tells of transmissions and of the worker.
 
     Args:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
 import pytest
+from driver.commands import Call
+from driver.services import Ends
 from safetensors.numpy import load_file, save_file
 
 from weightcast.models.weights import open_model
@@ -19,16 +20,21 @@ STAGES = [{"name": "awgn", "std": 0.3}, {"name": "noiseless"}, {"name": "awgn", 
 
 
 @pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory, running: Any) -> Iterator[str]:
-    """A link in a process of its own, with a receiver behind it."""
-    data = tmp_path_factory.mktemp("receiver")
-    with running(data) as (_, receiver), running(None, receiver=receiver) as (_, url):
-        yield url
+def link(ends: Ends) -> str:
+    """The URL of a link in a process of its own, with a receiver behind it."""
+    return ends.link.url
+
+
+class Send(Protocol):
+    """The fixture `send`: sends a model with these words."""
+
+    def __call__(self, path: Path, *words: str) -> dict[str, Any]:
+        """Return the result."""
 
 
 @pytest.fixture
-def send(call: Any, link: str) -> Any:
-    """A call that sends a model and returns the result: (path, *words)."""
+def send(call: Call, link: str) -> Send:
+    """A call that sends a model and returns the result."""
 
     def sent(path: Path, *words: str) -> dict[str, Any]:
         ran = call("send", "--no-evaluate", "--json", f"--model={path}", f"--link={link}", *words)
@@ -71,7 +77,7 @@ def pipeline_digest(path: Path, **spec: Any) -> str:
     ids=["clipped", "clipped further", "cascade", "peak SNR", "noiseless"],
 )  # fmt: skip
 def test_what_arrives_over_real_services_is_what_the_pipeline_computes(
-    words: list[str], spec: dict[str, Any], send: Any, model_path: Path
+    words: list[str], spec: dict[str, Any], send: Send, model_path: Path
 ) -> None:
     result = send(model_path, *words)
     assert result["weights_digest"] == pipeline_digest(model_path, **spec)
@@ -79,7 +85,7 @@ def test_what_arrives_over_real_services_is_what_the_pipeline_computes(
 
 
 def test_a_cascade_has_the_noise_of_its_stages_and_no_std_of_its_own(
-    send: Any, model_path: Path
+    send: Send, model_path: Path
 ) -> None:
     cascade = f"--channel-set=stages={json.dumps(STAGES)}"
     result = send(model_path, "--scheme=unprotected", "--channel=cascade", cascade)
@@ -94,7 +100,7 @@ def test_a_cascade_has_the_noise_of_its_stages_and_no_std_of_its_own(
 
 @pytest.mark.parametrize("out", ["received.safetensors", "deep/down/received.safetensors"])
 def test_the_received_model_is_kept_where_it_is_wanted(
-    out: str, send: Any, model_path: Path, tmp_path: Path
+    out: str, send: Send, model_path: Path, tmp_path: Path
 ) -> None:
     result = send(model_path, "--std=0.3", f"--out={tmp_path / out}")
     with open_model(tmp_path / out) as kept:
@@ -106,7 +112,7 @@ def test_the_received_model_is_kept_where_it_is_wanted(
     assert not list(tmp_path.rglob("*.new"))
 
 
-def test_a_folder_is_kept_as_a_folder(send: Any, small_path: Path, tmp_path: Path) -> None:
+def test_a_folder_is_kept_as_a_folder(send: Send, small_path: Path, tmp_path: Path) -> None:
     result = send(small_path, "--std=0.3", f"--out={tmp_path / 'kept'}")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["model.safetensors"]
     with open_model(tmp_path / "kept") as kept:
@@ -115,7 +121,7 @@ def test_a_folder_is_kept_as_a_folder(send: Any, small_path: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("out", ["received.safetensors", "received"])
 def test_what_is_there_is_refused_before_anything_is_sent_and_goes_by_force(
-    out: str, call: Any, send: Any, small_path: Path, tmp_path: Path, link: str
+    out: str, call: Call, send: Send, small_path: Path, tmp_path: Path, link: str
 ) -> None:
     place = tmp_path / out
     send(small_path, "--std=0.3", "--seed=1", f"--out={place}")
@@ -136,7 +142,7 @@ def n_transmissions(link: str) -> int:
 
 
 def test_force_takes_nothing_away_that_is_no_model(
-    call: Any, small_path: Path, tmp_path: Path
+    call: Call, small_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("1")
@@ -151,7 +157,7 @@ def test_force_takes_nothing_away_that_is_no_model(
     assert (tmp_path / "thesis/chapter.txt").read_text() == "1"
 
 
-def test_a_send_that_fails_keeps_nothing(call: Any, small_path: Path, tmp_path: Path) -> None:
+def test_a_send_that_fails_keeps_nothing(call: Call, small_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "received.safetensors"
     words = ("send", "--no-evaluate", "--std=0.3", f"--model={small_path}", f"--out={out}")
     ran = call(*words, "--link=http://127.0.0.1:1")
@@ -160,7 +166,7 @@ def test_a_send_that_fails_keeps_nothing(call: Any, small_path: Path, tmp_path: 
 
 
 def test_what_a_sender_should_know_is_a_line_each_and_none_stops_it(
-    call: Any, link: str, tmp_path: Path
+    call: Call, link: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"w": np.linspace(-1, 1, 100, dtype=np.float32).reshape(10, 10)}, path)

@@ -1,17 +1,17 @@
 """What the tests of faults share: how long they are, what they note, that they leave nothing."""
 
-import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.hops import Chain, Hop, chain, receiver_in, until
+from driver.processes import until
+from faults.figures import Figure, Times, keep
+from faults.hops import Chain, Hop, chain, receiver_in
 
-FIGURES = Path(__file__).parents[2] / "docs" / "reliability.jsonl"
 _noted: list[dict[str, Any]] = []
 
 
@@ -32,13 +32,13 @@ def is_torture(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def times(is_torture: bool) -> Callable[[int, int], int]:
+def times(is_torture: bool) -> Times:
     """A choice of how often: (in every run of the tests, in the long version)."""
     return lambda few, many: many if is_torture else few
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[int, str], None]:
+def figure(request: pytest.FixtureRequest) -> Figure:
     """A call that notes the figure seen for a row of `docs/reliability.md`: (row, text)."""
 
     def note(row: int, text: str) -> None:
@@ -47,21 +47,14 @@ def figure(request: pytest.FixtureRequest) -> Callable[[int, str], None]:
     return note
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Show a line per row; the long version keeps them for the table in the docs."""
     for line in sorted(_noted, key=lambda line: line["row"]):
         terminalreporter.write_line(f"row {line['row']:2}: {line['figure']}")
     if config.getoption("--torture", default=False):
         keep(_noted)
-
-
-def keep(noted: list[dict[str, Any]]) -> None:
-    """Write figures to their file; those of other tests stay."""
-    lines = [json.loads(line) for line in FIGURES.read_text().splitlines()]
-    new = {(line["row"], line["test"]) for line in noted}
-    lines = [line for line in lines if (line["row"], line["test"]) not in new] + noted
-    lines.sort(key=lambda line: (line["row"], line["test"]))
-    FIGURES.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 @pytest.fixture

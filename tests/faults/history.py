@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from driver.calls import Caller
 
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
@@ -81,7 +82,7 @@ class Verdict:
 
 
 def judge(
-    calls: list[Call], data: Path, receiver: httpx.Client, digest_of: Callable[[str], str]
+    calls: list[Call], data: Path, receiver: Caller, digest_of: Callable[[str], str]
 ) -> Verdict:
     """Compare a history with what the receiver has in the end.
 

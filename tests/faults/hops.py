@@ -8,31 +8,19 @@ The proxies keep the addresses while the services behind them come and go.
 """
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from driver.calls import Caller
+from driver.processes import freeze, go_on, memory_peak, stat_of, worker_of
 from faults.proxy import FaultProxy, proxy_to
 
 from weightcast_web.running.sockets import bind, url_of
-
-POLL_S = 0.01
-
-
-def until(condition: Callable[[], bool], within_s: float = 60) -> None:
-    """Return as soon as something that another process does has happened."""
-    never = threading.Event()
-    for _ in range(int(within_s / POLL_S)):
-        if condition():
-            return
-        never.wait(POLL_S)
-    raise TimeoutError(f"did not happen within {within_s} s")
 
 
 class Hop:
@@ -85,35 +73,36 @@ class Hop:
 
     def stop(self) -> None:
         """Make it stand still and wait until it does."""
-        self.process.send_signal(signal.SIGSTOP)
-        until(lambda: self._stat()[0] == "T")
+        freeze(self.process.pid)
 
     def go_on(self) -> None:
         """Let it go on after `stop`."""
-        self.process.send_signal(signal.SIGCONT)
+        go_on(self.process.pid)
 
     def cpu_s(self) -> float:
         """Return the CPU time it has used, in seconds."""
-        user, system = self._stat()[11:13]
+        user, system = stat_of(self.process.pid)[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def memory_peak(self) -> int:
         """Return the most memory it has had at once, in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
+        return memory_peak(self.process.pid)
 
     def open_files(self) -> int:
         """Return how many files and connections it has open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def worker(self) -> int:
+        """Return the worker of a receiver, as soon as it has one."""
+        return worker_of(self.process.pid)
+
+    def caller(self) -> Caller:
+        """Return a caller of it, without a detour."""
+        return Caller(base_url=self.url, timeout=60)
+
     def log(self) -> str:
         """Return what it has written to standard error, in all its lives."""
         return self._log.read_text()
-
-    def _stat(self) -> list[str]:
-        text = Path(f"/proc/{self.process.pid}/stat").read_text()
-        return text.rpartition(")")[2].split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +118,15 @@ class Chain:
         """Where a sender sends to."""
         return self.link.proxy.url
 
+    def caller(self) -> Caller:
+        """Return a caller of the link through its proxy, as a sender is one."""
+        return Caller(base_url=self.url, timeout=60)
+
     def parts(self, path: str) -> list[int]:
         """Return which parts of a transmission the receiver has, asked without a detour."""
-        parts: list[int] = httpx.get(f"{self.receiver.url}{path}/parts").json()["parts"]
-        return parts
+        with self.receiver.caller() as receiver:
+            parts: list[int] = receiver.there(path)["parts"]
+            return parts
 
 
 @contextmanager

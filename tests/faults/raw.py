@@ -24,11 +24,13 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def services_in(folder: Path, *, evaluates: bool = False, **settings: str) -> Iterator[Chain]:
-    """Run a link and its receiver with nothing in between; arguments as for `receiver_in`."""
-    words = [] if evaluates else ["--no-evaluate"]
+def services_in(folder: Path, *words: str, **settings: str) -> Iterator[Chain]:
+    """Run a link and its receiver with nothing in between; arguments as for `receiver_in`.
+
+    The receiver does not evaluate unless it is told to (``--evaluate``).
+    """
     with (
-        receiver_in(folder, *words, **settings) as receiver,
+        receiver_in(folder, "--no-evaluate", *words, **settings) as receiver,
         proxy_to(None) as unused,
     ):
         receiver.start()

@@ -4,22 +4,27 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
+import pytest
+from driver.models import ModelOf, encoded
+from driver.processes import until
+from faults.figures import Figure
 from faults.history import Verdict, judge
-from faults.hops import Hop, chain, until
+from faults.hops import Hop, chain
 from faults.proxy import Fault, Way, only_the_next, proxy_to
 from faults.sending import put_alone, sender_of, transport_to
 
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_web.running.sockets import bind, url_of
 
+pytestmark = pytest.mark.slow
+
 MB = 1 << 20
 
 
 def test_a_receiver_that_takes_nothing_stops_the_senders_and_does_not_fill_the_link(
-    figure: Any, encoded: Any, opened: Any, put: Any, model_path: Path, tmp_path: Path
+    figure: Figure, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, seed=9)
     flights, offered = 2, 16
@@ -27,14 +32,14 @@ def test_a_receiver_that_takes_nothing_stops_the_senders_and_does_not_fill_the_l
         chain(tmp_path, WEIGHTCAST_LINK_MAX_FLIGHTS=str(flights)) as own,
         ThreadPoolExecutor(offered) as pool,
     ):
-        with httpx.Client(base_url=own.url, timeout=60) as client:
-            path = opened(client, sent.header)
-            assert put(client, f"{path}/parts/1", sent.parts[1]).status_code == 204
+        with own.caller() as client:
+            path = client.open(sent.header)
+            assert client.put_part(path, 1, sent.parts[1]).status_code == 204
         before = own.link.memory_peak()
         own.receiver.proxy.cut_all()
         own.receiver.proxy.plan = lambda n: Fault(up=Way(stall_at=10_000))
         started = own.receiver.proxy.connections
-        calls = [pool.submit(put_alone, put, own.url, path, sent.parts[0]) for _ in range(offered)]
+        calls = [pool.submit(put_alone, own.url, path, sent.parts[0]) for _ in range(offered)]
         until(lambda: own.receiver.proxy.connections == started + flights)
         settled = 0
         while (now := own.link.proxy.passed["up"]) != settled:
@@ -54,7 +59,7 @@ def test_a_receiver_that_takes_nothing_stops_the_senders_and_does_not_fill_the_l
 
 
 def test_a_link_that_dies_in_mid_send_and_returns_is_waited_for(
-    figure: Any, model_of: Any, tmp_path: Path
+    figure: Figure, model_of: ModelOf, tmp_path: Path
 ) -> None:
     with (
         chain(tmp_path) as own,
@@ -70,25 +75,25 @@ def test_a_link_that_dies_in_mid_send_and_returns_is_waited_for(
         until(lambda: sum(not call.is_acknowledged for call in recorder.calls) >= 3)
         own.link.start()
         assert sending.result()["weights_digest"] == large.digest()
-        with httpx.Client(base_url=own.receiver.url) as client:
+        with own.receiver.caller() as client:
             verdict = judge(recorder.calls, own.data, client, lambda key: large.digest())
     assert verdict == Verdict()
     figure(10, f"link killed in mid-send: {verdict}")
 
 
 def test_a_receiver_that_has_vanished_is_a_502_and_nothing_piles_up_in_the_link(
-    figure: Any, encoded: Any, opened: Any, put: Any, model_path: Path, tmp_path: Path
+    figure: Figure, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, seed=10)
-    with chain(tmp_path) as own, httpx.Client(base_url=own.url, timeout=60) as client:
-        path = opened(client, sent.header)
-        assert put(client, f"{path}/parts/0", sent.parts[0]).status_code == 204
+    with chain(tmp_path) as own, own.caller() as client:
+        path = client.open(sent.header)
+        assert client.put_part(path, 0, sent.parts[0]).status_code == 204
         before = own.link.memory_peak()
         own.receiver.kill()
-        answers = [put(client, f"{path}/parts/1", sent.parts[1]) for _ in range(20)]
+        answers = [client.put_part(path, 1, sent.parts[1]) for _ in range(20)]
         growth = own.link.memory_peak() - before
         own.receiver.start()
-        assert put(client, f"{path}/parts/1", sent.parts[1]).status_code == 204
+        assert client.put_part(path, 1, sent.parts[1]).status_code == 204
     assert {answer.status_code for answer in answers} == {502}
     assert max(answer.elapsed.total_seconds() for answer in answers) < 5
     assert growth < 5 * len(sent.parts[0])
@@ -96,7 +101,7 @@ def test_a_receiver_that_has_vanished_is_a_502_and_nothing_piles_up_in_the_link(
 
 
 def test_a_receiver_that_takes_no_connection_is_a_504_within_the_connect_timeout(
-    figure: Any, tmp_path: Path
+    figure: Figure, tmp_path: Path
 ) -> None:
     with bind("127.0.0.1", 0) as listener, socket.socket() as waiting, proxy_to(None) as front:
         listener.listen(0)

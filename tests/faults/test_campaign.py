@@ -3,20 +3,22 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
 
 import httpx
 import pytest
+from driver.models import ModelOf
+from driver.processes import until
 from faults.chaos import chaos_in
-from faults.history import Verdict, judge
-from faults.hops import Chain, until
+from faults.figures import Figure, Times
+from faults.history import Call, Verdict, judge
+from faults.hops import Chain
 from faults.proxy import Fault, Way
 from faults.sending import Sender, sender_of, transport_to
 
-from weightcast.errors import LinkError
+from weightcast.errors import BadUse, Gone, LinkError
 from weightcast.models import zoo
-from weightcast_client.sending.transport import Gone
-from weightcast_web.running.command import BadUse
+
+pytestmark = pytest.mark.slow
 
 SENDERS = 4
 MOST_SENDS = 20
@@ -35,9 +37,9 @@ def say(is_torture: bool, capsys: pytest.CaptureFixture[str]) -> Callable[[str],
     return show
 
 
-def send_until_it_is_done(sender: Sender, url: str, draw: int) -> tuple[str, list[Any]]:
+def send_until_it_is_done(sender: Sender, url: str, draw: int) -> tuple[str, list[Call]]:
     """Send as a patient user does: what gives up is sent again under its key."""
-    calls: list[Any] = []
+    calls: list[Call] = []
     for left in reversed(range(MOST_SENDS)):
         with transport_to(url, answer_timeout_s=10) as (transport, recorder):
             recorder.calls = calls
@@ -54,7 +56,7 @@ def campaign(
 ) -> tuple[Verdict, str]:
     """Send a model so many times while everything happens; return the verdict and the figure."""
     began = time.monotonic()
-    calls: list[Any] = []
+    calls: list[Call] = []
     with (
         chaos_in(hops, seed, pause_s) as chaos,
         ThreadPoolExecutor(SENDERS) as pool,
@@ -69,7 +71,7 @@ def campaign(
             calls += history
             if done % max(1, count // 20) == 0:
                 say(f"{done} of {count} after {time.monotonic() - began:.0f} s: {chaos.events}")
-    with httpx.Client(base_url=hops.receiver.url, timeout=60) as client:
+    with hops.receiver.caller() as client:
         verdict = judge(calls, hops.data, client, lambda key: sender.digest(int(key)))
     assert not list(hops.data.rglob("*.new"))
     for hop in (hops.link, hops.receiver):
@@ -84,7 +86,7 @@ def campaign(
 
 @pytest.mark.timeout(3600)
 def test_transmissions_amid_kills_cuts_stops_and_slowness_are_never_lost_doubled_or_torn(
-    hops: Chain, times: Any, figure: Any, say: Any, model_of: Any
+    hops: Chain, times: Times, figure: Figure, say: Callable[[str], None], model_of: ModelOf
 ) -> None:
     with sender_of(model_of(20_000)) as sender:
         verdict, text = campaign(hops, sender, times(8, 500), 2026, 2.0, say)
@@ -95,7 +97,7 @@ def test_transmissions_amid_kills_cuts_stops_and_slowness_are_never_lost_doubled
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 def test_full_models_amid_kills_cuts_stops_and_slowness_are_never_lost_doubled_or_torn(
-    hops: Chain, figure: Any, say: Any
+    hops: Chain, figure: Figure, say: Callable[[str], None]
 ) -> None:
     with sender_of(zoo.find(zoo.DEFAULT_MODEL)) as sender:
         verdict, text = campaign(hops, sender, 20, 2027, 8.0, say)
@@ -111,7 +113,12 @@ def files_at_rest(hops: Chain) -> list[int]:
         hop.proxy.cut_all()
     counts: list[list[int]] = []
     # At rest is what stays the same for half a second.
-    until(lambda: counts.append([hop.open_files() for hop in both]) or is_steady(counts[-50:]))
+
+    def are_at_rest() -> bool:
+        counts.append([hop.open_files() for hop in both])
+        return is_steady(counts[-50:])
+
+    until(are_at_rest)
     return counts[-1]
 
 
@@ -120,7 +127,7 @@ def is_steady(counts: list[list[int]]) -> bool:
 
 
 def test_broken_calls_leave_no_open_file_in_any_hop(
-    hops: Chain, times: Any, figure: Any, model_of: Any
+    hops: Chain, times: Times, figure: Figure, model_of: ModelOf
 ) -> None:
     sends = times(5, 50)
     with (

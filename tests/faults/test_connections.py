@@ -3,20 +3,23 @@
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from faults.history import Verdict, judge, weights_digest
+from driver.models import ModelOf, encoded
+from faults.figures import Figure, Times
+from faults.history import Call, Verdict, judge, weights_digest
 from faults.hops import Chain, Hop, chain
 from faults.proxy import Fault, Way, only_the_next
 from faults.sending import Sender, put_alone, sender_of, transport_to
 
+from weightcast.errors import BadUse
 from weightcast.wire.digest import digest_of
-from weightcast_web.running.command import BadUse
+
+pytestmark = pytest.mark.slow
 
 MB = 1 << 20
 SMALL = 20_000
@@ -40,43 +43,36 @@ def network_is_whole(hops: Chain) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def sender(model_of: Any) -> Iterator[Sender]:
+def sender(model_of: ModelOf) -> Iterator[Sender]:
     with sender_of(model_of(SMALL)) as own:
         yield own
 
 
 @pytest.mark.parametrize("where", HOPS)
 def test_a_part_cut_at_any_byte_is_not_there_and_is_taken_when_it_is_sent_again(
-    where: str,
-    hops: Chain,
-    times: Any,
-    figure: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    model_of: Any,
+    where: str, hops: Chain, times: Times, figure: Figure, model_of: ModelOf
 ) -> None:
     sent = encoded(model_of(SMALL), seed=3)
     hop: Hop = getattr(hops, where)
     chance = random.Random(f"row 1 {where}")
     cuts = times(20, 100)
     for n in range(1, cuts + 1):
-        with httpx.Client(base_url=hops.receiver.url, timeout=60) as client:
-            path = opened(client, sent.header)
+        with hops.receiver.caller() as client:
+            path = client.open(sent.header)
         before = hop.proxy.cuts
         hop.proxy.cut_all()
         way = Way(cut_at=chance.randrange(len(sent.parts[0])))
         hop.proxy.plan = only_the_next(Fault(up=way, resets=n % 2 == 0))
-        assert put_alone(put, hops.url, path, sent.parts[0]) in (0, 400, 502)
+        assert put_alone(hops.url, path, sent.parts[0]) in (0, 400, 502)
         assert hop.proxy.cuts == before + 1
         assert hops.parts(path) == []
-        assert put_alone(put, hops.url, path, sent.parts[0]) == 204
+        assert put_alone(hops.url, path, sent.parts[0]) == 204
         assert hops.parts(path) == [0]
     figure(1, f"{cuts} cuts before the {where}: nothing kept of a cut part, {cuts} taken again")
 
 
 def test_a_send_whose_connections_are_cut_again_and_again_equals_an_uncut_one(
-    times: Any, figure: Any, sender: Sender, tmp_path: Path
+    times: Times, figure: Figure, sender: Sender, tmp_path: Path
 ) -> None:
     sends = times(4, 40)
     with (
@@ -91,14 +87,14 @@ def test_a_send_whose_connections_are_cut_again_and_again_equals_an_uncut_one(
             assert result["weights_digest"] == sender.digest(draw)
         calls = recorder.calls
         cuts = own.link.proxy.cuts + own.receiver.proxy.cuts
-        with httpx.Client(base_url=own.receiver.url) as client:
+        with own.receiver.caller() as client:
             verdict = judge(calls, own.data, client, digests_of(sender, calls))
     assert verdict == Verdict()
     assert cuts > sends
     figure(1, f"{sends} sends through {cuts} cuts: {verdict}")
 
 
-def often_cut(chance: random.Random) -> Any:
+def often_cut(chance: random.Random) -> Callable[[int], Fault]:
     """Return a plan that cuts or resets two connections of three at a random byte."""
 
     def plan(n: int) -> Fault:
@@ -109,7 +105,7 @@ def often_cut(chance: random.Random) -> Any:
     return plan
 
 
-def digests_of(sender: Sender, calls: list[Any]) -> Any:
+def digests_of(sender: Sender, calls: list[Call]) -> Callable[[str], str]:
     """Return the digest that must arrive by key: a sender opens its transmissions in order."""
     keys = list(dict.fromkeys(call.key for call in calls if call.key is not None))
     return lambda key: sender.digest(keys.index(key))
@@ -117,7 +113,7 @@ def digests_of(sender: Sender, calls: list[Any]) -> Any:
 
 @pytest.mark.parametrize("where", HOPS)
 def test_an_answer_that_is_lost_is_given_again_and_nothing_is_done_twice(
-    where: str, hops: Chain, figure: Any, encoded: Any, put: Any, finished: Any, model_of: Any
+    where: str, hops: Chain, figure: Figure, model_of: ModelOf
 ) -> None:
     sent = encoded(model_of(SMALL), seed=4)
     hop: Hop = getattr(hops, where)
@@ -127,12 +123,12 @@ def test_an_answer_that_is_lost_is_given_again_and_nothing_is_done_twice(
         before = hop.proxy.cuts
         hop.proxy.cut_all()
         hop.proxy.plan = lambda n: Fault(down=Way(cut_at=0))
-        with httpx.Client(base_url=hops.url, timeout=60) as client, suppress(httpx.TransportError):
-            assert put(client, path, body, method, **fields).status_code == 502
+        with hops.caller() as client, suppress(httpx.TransportError):
+            assert client.upload(path, body, method, **fields).status_code == 502
         assert hop.proxy.cuts == before + 1
         hop.proxy.plan = lambda n: Fault()
-        with httpx.Client(base_url=hops.url, timeout=60) as client:
-            answer: httpx.Response = put(client, path, body, method, **fields)
+        with hops.caller() as client:
+            answer: httpx.Response = client.upload(path, body, method, **fields)
         assert answer.is_success, answer.text
         return answer
 
@@ -140,22 +136,22 @@ def test_an_answer_that_is_lost_is_given_again_and_nothing_is_done_twice(
     opening = repeated("POST", "/transmissions", sent.header.to_bytes(), idempotency_key=where)
     path = opening.headers["location"]
     assert set((hops.data / "transmissions").iterdir()) - before == {hops.data / path[1:]}
-    with httpx.Client(base_url=hops.url, timeout=60) as client:
+    with hops.caller() as client:
         client.get(f"{path}/header")
     repeated("PUT", f"{path}/parts/0", sent.parts[0])
     repeated("PUT", f"{path}/side", sent.side)
     repeated("POST", f"{path}/complete")
-    with httpx.Client(base_url=hops.url, timeout=60) as client:
-        report = finished(client, path)["report"]
+    with hops.caller() as client:
+        report = client.end_of(path)["report"]
         model = (hops.data / path[1:] / "model.safetensors").stat()
         assert repeated("POST", f"{path}/complete").json()["report"] == report
-        assert finished(client, path)["report"] == report
+        assert client.end_of(path)["report"] == report
     assert (hops.data / path[1:] / "model.safetensors").stat() == model
     figure(2, f"4 kinds of call, answer lost before the {where}: one transmission, decoded once")
 
 
 def test_one_byte_at_a_time_is_slow_but_whole(
-    hops: Chain, figure: Any, sender: Sender, model_of: Any
+    hops: Chain, figure: Figure, sender: Sender, model_of: ModelOf
 ) -> None:
     for hop in (hops.link, hops.receiver):
         hop.proxy.plan = lambda n: Fault(up=Way(slice_bytes=1), down=Way(slice_bytes=1))
@@ -170,13 +166,13 @@ def test_one_byte_at_a_time_is_slow_but_whole(
 
 
 def test_chunks_of_one_byte_are_joined_in_bounded_memory(
-    hops: Chain, figure: Any, encoded: Any, opened: Any, put: Any, model_of: Any
+    hops: Chain, figure: Figure, model_of: ModelOf
 ) -> None:
     sent = encoded(model_of(SMALL), seed=5)
     part = sent.parts[0]
-    with httpx.Client(base_url=hops.url, timeout=60) as client:
-        path = opened(client, sent.header)
-        assert put(client, f"{path}/parts/0", part).status_code == 204
+    with hops.caller() as client:
+        path = client.open(sent.header)
+        assert client.put_part(path, 0, part).status_code == 204
         before = hops.link.memory_peak(), hops.receiver.memory_peak()
         fields = {"content-digest": digest_of(part)}
         for target, body in ((f"{path}/parts/0", part), (f"{path}/side", sent.side)):
@@ -192,7 +188,7 @@ def test_chunks_of_one_byte_are_joined_in_bounded_memory(
 
 
 def test_a_slow_and_distant_network_costs_time_but_no_try(
-    hops: Chain, times: Any, figure: Any, model_of: Any
+    hops: Chain, times: Times, figure: Figure, model_of: ModelOf
 ) -> None:
     far = Way(delay_s=0.1, jitter_s=0.2, bytes_per_s=1e6)
     n_weights = times(200_000, 2_300_000)
@@ -219,7 +215,7 @@ def test_a_slow_and_distant_network_costs_time_but_no_try(
 
 @pytest.mark.parametrize("where", HOPS)
 def test_a_model_that_breaks_off_again_and_again_is_fetched_once(
-    where: str, hops: Chain, figure: Any, model_path: Path, tmp_path: Path
+    where: str, hops: Chain, figure: Figure, model_path: Path, tmp_path: Path
 ) -> None:
     proxy = getattr(hops, where).proxy
     with sender_of(model_path) as large, transport_to(hops.url) as (transport, _):
@@ -240,7 +236,7 @@ def test_a_model_that_breaks_off_again_and_again_is_fetched_once(
 
 @pytest.mark.parametrize("where", HOPS)
 def test_a_refusal_that_comes_while_the_sender_still_sends_is_what_the_sender_shows(
-    where: str, hops: Chain, figure: Any, encoded: Any, opened: Any, model_path: Path
+    where: str, hops: Chain, figure: Figure, model_path: Path
 ) -> None:
     sent = encoded(model_path, channel="noiseless")
     slow = Fault(up=Way(bytes_per_s=5e6, delay_s=0.05))
@@ -257,12 +253,12 @@ def test_a_refusal_that_comes_while_the_sender_still_sends_is_what_the_sender_sh
 
 @pytest.mark.parametrize("where", HOPS)
 def test_one_byte_too_much_is_enough_for_a_refusal(
-    where: str, hops: Chain, figure: Any, encoded: Any, opened: Any, model_of: Any
+    where: str, hops: Chain, figure: Figure, model_of: ModelOf
 ) -> None:
     sent = encoded(model_of(SMALL), channel="noiseless")
     hop: Hop = getattr(hops, where)
-    with httpx.Client(base_url=hop.url, timeout=60) as client:
-        path = opened(client, sent.header)
+    with hop.caller() as client:
+        path = client.open(sent.header)
     head = f"PUT {path}/parts/0 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     head += f"Content-Digest: {digest_of(sent.parts[0])}\r\n\r\n"
     body = b"%x\r\n%b\r\n1\r\n1\r\n" % (len(sent.parts[0]), sent.parts[0])

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver.calls import is_problem
+from driver.models import encoded
+from driver.services import Driver
 from faults.sending import calls_of
 from sqlalchemy import Connection, Engine, event
 
@@ -47,10 +50,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_what_is_acknowledged_is_on_disk_before_it_is_acknowledged(
-    steps: list[str], joined: Any, encoded: Any, put: Any, small_path: Path, tmp_path: Path
+    steps: list[str], driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
-    with joined(tmp_path) as own:
-        calls = calls_of(encoded(small_path, SCHEME, "noiseless"), put, own.receiver)
+    with driver.join(tmp_path) as own:
+        calls = calls_of(encoded(small_path, SCHEME, "noiseless"), own.receiver)
 
         def has_steps(*wanted: str) -> bool:
             """Whether the next call takes these steps in this order before it is answered."""
@@ -67,57 +70,49 @@ def test_what_is_acknowledged_is_on_disk_before_it_is_acknowledged(
 
 
 def test_a_part_that_had_its_name_but_not_for_good_is_made_durable_before_it_is_acknowledged(
-    steps: list[str], joined: Any, encoded: Any, put: Any, small_path: Path, tmp_path: Path
+    steps: list[str], driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path, SCHEME, "noiseless")
-    with joined(tmp_path, failpoint="fail part-renamed 1") as own:
-        calls = calls_of(sent, put, own.receiver)
+    with driver.join(tmp_path, failpoint="fail part-renamed 1") as own:
+        calls = calls_of(sent, own.receiver)
         assert [next(calls).status_code for _ in range(2)] == [201, 500]
-        calls = calls_of(sent, put, own.receiver)
+        calls = calls_of(sent, own.receiver)
         next(calls)
         steps.clear()
         assert next(calls).status_code == 204
         assert "fsync parts" in steps
 
 
-@pytest.mark.parametrize("error", ["full", "fail"])
+@pytest.mark.parametrize("error", ["full", pytest.param("fail", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "place",
     [f"{what}-{step}" for what in ("part", "side") for step in ("written", "synced", "renamed")],
 )
 def test_a_disk_that_fails_at_any_step_refuses_the_call_and_the_next_try_is_whole(
-    place: str,
-    error: str,
-    joined: Any,
-    encoded: Any,
-    put: Any,
-    finished: Any,
-    is_problem: Any,
-    small_path: Path,
-    tmp_path: Path,
+    place: str, error: str, driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path, SCHEME, "noiseless")
-    with joined(tmp_path, failpoint=f"{error} {place} 1") as own:
-        answers = list(calls_of(sent, put, own.receiver))
+    with driver.join(tmp_path, failpoint=f"{error} {place} 1") as own:
+        answers = list(calls_of(sent, own.receiver))
         refused = next(answer for answer in answers if not answer.is_success)
         assert is_problem(refused, *((507, "disk-full") if error == "full" else (500, "internal")))
         path = f"/transmissions/{answers[0].json()['id']}"
-        kept = own.receiver.get(f"{path}/parts").json()["parts"]
+        kept = own.receiver.there(path)["parts"]
         files = [file.read_bytes() for file in (tmp_path / path[1:] / "parts").iterdir()]
         assert len(kept) <= len(files) and all(file in sent.parts for file in files)
-        assert all(answer.is_success for answer in calls_of(sent, put, own.receiver))
-        assert finished(own.receiver, path)["state"] == "done"
+        assert all(answer.is_success for answer in calls_of(sent, own.receiver))
+        assert own.receiver.end_of(path)["state"] == "done"
         assert not list(tmp_path.rglob("*.new"))
 
 
 @pytest.mark.parametrize("place", ["model-written", "model-renamed"])
 def test_a_disk_that_is_full_when_the_model_is_written_fails_the_transmission_and_says_why(
-    place: str, joined: Any, encoded: Any, put: Any, finished: Any, small_path: Path, tmp_path: Path
+    place: str, driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
-    with joined(tmp_path, failpoint=f"full {place} 1") as own:
-        *_, last = calls_of(encoded(small_path, SCHEME, "noiseless"), put, own.receiver)
+    with driver.join(tmp_path, failpoint=f"full {place} 1") as own:
+        *_, last = calls_of(encoded(small_path, SCHEME, "noiseless"), own.receiver)
         path = f"/transmissions/{last.json()['id']}"
-        found = finished(own.receiver, path)
+        found = own.receiver.end_of(path)
         assert found["state"] == "failed"
         assert found["error"]["detail"] == "the receiver's disk is full"
         assert own.receiver.get(f"{path}/model").status_code == 409

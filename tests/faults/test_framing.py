@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from driver.calls import Caller
+from driver.models import encoded
 from faults.hops import Chain
 from faults.raw import answer_on, is_closed, is_problem, line_to, services_in, shout
 
@@ -171,29 +172,27 @@ def test_a_wrong_method_or_path_is_a_problem(
 
 
 @pytest.mark.parametrize("hop", HOPS)
-def test_a_body_of_another_type_is_a_415(
-    hop: str, services: Chain, encoded: Any, opened: Any, put: Any, small_path: Path
-) -> None:
+def test_a_body_of_another_type_is_a_415(hop: str, services: Chain, small_path: Path) -> None:
     sent = encoded(small_path, channel="noiseless")
-    with httpx.Client(base_url=url_of_hop(services, hop)) as client:
-        path = opened(client, sent.header)
+    with Caller(base_url=url_of_hop(services, hop)) as client:
+        path = client.open(sent.header)
         for target, body, method in [
             ("/transmissions", sent.header.to_bytes(), "POST"),
             (f"{path}/parts/0", sent.parts[0], "PUT"),
             (f"{path}/side", sent.side, "PUT"),
         ]:
-            answer = put(client, target, body, method, content_type="text/plain")
+            answer = client.upload(target, body, method, content_type="text/plain")
             assert answer.status_code == 415
             assert answer.json()["type"] == "urn:weightcast:content-type"
-        assert client.get(f"{path}/parts").json() == {"parts": [], "side": False}
+        assert client.there(path) == {"parts": [], "side": False}
 
 
 def test_fields_behind_a_body_do_not_count_as_fields_of_the_head(
-    services: Chain, encoded: Any, opened: Any, small_path: Path
+    services: Chain, small_path: Path
 ) -> None:
     sent = encoded(small_path)
-    with httpx.Client(base_url=services.receiver.url) as client:
-        path = opened(client, sent.header)
+    with services.receiver.caller() as client:
+        path = client.open(sent.header)
     part = sent.parts[0]
     head = f"PUT {path}/parts/0 HTTP/1.1\r\nHost: x\r\nContent-Digest: {digest_of(part)}\r\n"
     body = CHUNKED + b"%x\r\n%b\r\n0\r\nweightcast-channel: awgn\r\n\r\n" % (len(part), part)
@@ -202,7 +201,7 @@ def test_fields_behind_a_body_do_not_count_as_fields_of_the_head(
 
 
 def test_the_link_frames_anew_and_passes_no_hop_fields_on(
-    services: Chain, encoded: Any, small_path: Path
+    services: Chain, small_path: Path
 ) -> None:
     text = encoded(small_path).header.to_bytes()
     digest = digest_of(text)
@@ -245,6 +244,7 @@ def test_the_link_asks_the_receiver_of_its_settings_whoever_names_another(tmp_pa
             assert json.loads(answer.body) == {"transmissions": []}
 
 
+@pytest.mark.slow
 def test_a_connection_may_be_idle_for_longer_than_the_server_library_allows(
     services: Chain,
 ) -> None:

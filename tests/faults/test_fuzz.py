@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +15,20 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import schemathesis
-from faults.hops import Chain, Hop, until
+from driver.models import encoded
+from driver.processes import memory_of, until
+from faults.figures import Figure, Times
+from faults.hops import Chain
 from faults.raw import Answer, answer_on, line_to, services_in
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 from weightcast.wire.digest import digest_of
 from weightcast_web.running.sockets import bind, url_of
+
+pytestmark = pytest.mark.slow
 
 HOPS = ["link", "receiver"]
 OURS = (b"Traceback", b'.py"', b".py:", b"site-packages", b"/weightcast_", b"sqlalchemy")
@@ -78,21 +84,19 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sender]:
 
 
 @pytest.fixture(scope="module")
-def known(
-    services: Chain, encoded: Any, opened: Any, put: Any, finished: Any, small_path: Path
-) -> list[str]:
+def known(services: Chain, small_path: Path) -> list[str]:
     """Ids of a transmission that is open and of one that is done."""
     sent = encoded(small_path, channel="noiseless")
-    with httpx.Client(base_url=services.receiver.url, timeout=60) as client:
-        paths = [opened(client, sent.header) for _ in range(2)]
-        put(client, f"{paths[1]}/parts/0", sent.parts[0])
-        put(client, f"{paths[1]}/side", sent.side)
-        client.post(f"{paths[1]}/complete")
-        assert finished(client, paths[1])["state"] == "done"
+    with services.receiver.caller() as client:
+        paths = [client.open(sent.header) for _ in range(2)]
+        client.put_part(paths[1], 0, sent.parts[0])
+        client.put_side(paths[1], sent.side)
+        client.complete(paths[1])
+        assert client.end_of(paths[1])["state"] == "done"
     return [path.rpartition("/")[2] for path in paths]
 
 
-def is_in_words(status: int, fields: Any, body: bytes, data: Path) -> bool:
+def is_in_words(status: int, fields: Mapping[str, str], body: bytes, data: Path) -> bool:
     """Whether an answer is a success, or a refusal that says nothing about our insides."""
     assert status < 500, body
     assert not [word for word in (*OURS, str(data).encode()) if word in body], body
@@ -101,17 +105,12 @@ def is_in_words(status: int, fields: Any, body: bytes, data: Path) -> bool:
     return True
 
 
-def memory_of(hop: Hop | Sender) -> int:
-    """Return the resident memory of a service, in bytes."""
-    pages = Path(f"/proc/{hop.process.pid}/statm").read_text().split()[1]
-    return int(pages) * 4096
-
-
 def operations(url: str) -> Iterator[Any]:
     """Yield what the OpenAPI of a receiver says can be done."""
     found = httpx.get(f"{url}/openapi.json").json()
     schema = schemathesis.openapi.from_dict(found)
     for operation in schema.get_all_operations():
+        assert isinstance(operation, Ok)
         yield operation.ok()
 
 
@@ -149,7 +148,7 @@ def call(url: str, case: Any, client: httpx.Client) -> httpx.Response:
         prepared["url"],
         params=prepared.get("params"),
         content=body,
-        headers={k: str(v).encode("utf-8", "replace") for k, v in fields.items()},
+        headers=[(k.encode(), str(v).encode("utf-8", "replace")) for k, v in fields.items()],
     )
 
 
@@ -159,8 +158,8 @@ def test_no_call_that_the_schema_suggests_is_a_5xx(
     services: Chain,
     sender: Sender,
     known: list[str],
-    times: Callable[[int, int], int],
-    figure: Callable[[int, str], None],
+    times: Times,
+    figure: Figure,
 ) -> None:
     own = sender if hop == "sender" else getattr(services, hop)
     ids = [] if hop == "sender" else known
@@ -192,7 +191,7 @@ def test_no_call_that_the_schema_suggests_is_a_5xx(
                 )
 
             one()
-            memory.append(memory_of(own))
+            memory.append(memory_of(own.process.pid))
         assert client.get(f"{own.url}/health").status_code == 200
     assert "Traceback" not in own.log()
     grown = memory[-1] - memory[len(found) - 1]
@@ -258,13 +257,7 @@ def dare(url: str, request: bytes) -> Answer:
 
 @pytest.mark.parametrize("hop", HOPS)
 def test_no_bytes_on_a_socket_are_answered_with_a_5xx(
-    hop: str,
-    services: Chain,
-    known: list[str],
-    encoded: Any,
-    small_path: Path,
-    times: Callable[[int, int], int],
-    figure: Callable[[int, str], None],
+    hop: str, services: Chain, known: list[str], small_path: Path, times: Times, figure: Figure
 ) -> None:
     own = getattr(services, hop)
     dice = random.Random(f"bytes for the {hop}")
@@ -281,9 +274,9 @@ def test_no_bytes_on_a_socket_are_answered_with_a_5xx(
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(one, [spoil(dice.choice(good), dice) for _ in range(n // 2)]))
-        memory = memory_of(own)
+        memory = memory_of(own.process.pid)
         list(threads.map(one, [spoil(dice.choice(good), dice) for _ in range(n // 2)]))
-    grown = memory_of(own) - memory
+    grown = memory_of(own.process.pid) - memory
     figure(24, f"{hop}: {n} spoiled requests, no 5xx, {grown >> 10:,} KiB grown in the second half")
     assert httpx.get(f"{own.url}/health").status_code == 200
     assert "Traceback" not in own.log()

@@ -1,4 +1,4 @@
-"""The page on reliability names tests that exist, and the figures that were noted."""
+"""The pages on reliability name tests that exist, and the figures that were noted."""
 
 import json
 import re
@@ -7,26 +7,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/reliability.md").read_text()
-ROWS = {int(row): line for line, row in re.findall(r"^(\| (\d+) \|.*)$", PAGE, flags=re.M)}
 LAST = 55
 
 
-def test_every_row_is_there_in_its_order() -> None:
-    assert list(ROWS) == list(range(1, LAST + 1))
+def lines_of(page: str) -> list[tuple[int, str]]:
+    """Return row and text of each line of the tables with numbered rows."""
+    text = (ROOT / "docs" / page).read_text()
+    found = re.findall(r"^\| (\d+) \| (.*) \|$", text, flags=re.M)
+    return [(int(row), rest) for row, rest in found]
+
+
+TESTS = lines_of("reliability-tests.md")
+
+
+def test_every_promise_is_there_in_its_order() -> None:
+    assert [row for row, _ in lines_of("reliability.md")] == list(range(1, LAST + 1))
 
 
 @pytest.mark.parametrize("row", range(1, LAST + 1))
-def test_a_row_names_tests_that_exist_or_says_why_not(row: int) -> None:
-    _, _, _, tests, figure, _ = re.split(r" ?\| ?", ROWS[row])
-    named = re.findall(r"`(tests/[^`]+[.]py)::(test_\w+)`", tests)
-    assert named or "does not apply" in figure
-    for path, name in named:
-        assert f"def {name}(" in (ROOT / path).read_text(), name
+def test_a_promise_has_tests_that_exist(row: int) -> None:
+    named = [
+        re.fullmatch(r"`(tests/[^`]+[.]py)::(test_\w+)`", test) for r, test in TESTS if r == row
+    ]
+    assert named
+    for found in named:
+        assert found is not None
+        assert f"def {found[2]}(" in (ROOT / found[1]).read_text(), found[2]
 
 
 def test_the_figures_are_those_that_were_noted_last() -> None:
-    for line in (ROOT / "docs/reliability.jsonl").read_text().splitlines():
-        noted = json.loads(line)
-        assert noted["figure"] in ROWS[noted["row"]], noted
-        assert noted["test"] in ROWS[noted["row"]], noted
+    noted = map(json.loads, (ROOT / "docs/reliability.jsonl").read_text().splitlines())
+    seen = [(line["row"], line["figure"], line["test"]) for line in noted]
+    assert sorted(lines_of("findings/torture.md")) == sorted((row, text) for row, text, _ in seen)
+    tests = {(row, path.strip("`").partition("::")[2]) for row, path in TESTS}
+    assert {(row, test) for row, _, test in seen} <= tests

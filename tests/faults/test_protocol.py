@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import httpx
+from driver.calls import Caller
+from driver.models import Encoded, ModelOf, encoded
+from driver.services import Driver
+from faults.figures import Figure, Times
 from faults.history import pipeline_digest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,7 +26,6 @@ from safetensors.numpy import load_file, save_file
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.paper.sign_protection import SignProtection
 from weightcast.setup import Setup
-from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 
 SETUP = Setup(scheme=SignProtection(), channel=AWGN(std=0.3))
@@ -42,14 +43,6 @@ class Known:
     is_complete: bool = False
 
 
-def put(client: httpx.Client, path: str, body: bytes, method: str, **fields: str) -> httpx.Response:
-    """Make a call with a body and its digest."""
-    headers = {"content-digest": digest_of(body)} | {
-        name.replace("_", "-"): value for name, value in fields.items()
-    }
-    return client.request(method, path, content=body, headers=headers)
-
-
 class Protocol(RuleBasedStateMachine):
     """Calls a link at random and compares each answer with what the rules demand.
 
@@ -60,7 +53,7 @@ class Protocol(RuleBasedStateMachine):
     paths = Bundle("paths")
 
     def __init__(
-        self, link: httpx.Client, sent: list[Any], digest: Callable[[int, int], str]
+        self, link: Caller, sent: list[Encoded], digest: Callable[[int, int], str]
     ) -> None:
         super().__init__()
         self._link, self._sent, self._digest = link, sent, digest
@@ -75,8 +68,8 @@ class Protocol(RuleBasedStateMachine):
     @rule(target=paths, seed=SEEDS, key=KEYS)
     def create(self, seed: int, key: str | None) -> str:
         fields = {} if key is None else {"idempotency_key": f"{self._run} {key}"}
-        text = self._sent[seed].header.to_bytes()
-        answer = put(self._link, "/transmissions", text, "POST", **fields)
+        header = self._sent[seed].header
+        answer = self._link.create(header, **fields)
         before = self._keys.get(key)
         if before is not None and self._known[before].seed != seed:
             assert answer.status_code == 409
@@ -92,7 +85,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(path=paths, n=st.sampled_from([0, 1, 1, 2]), model=MODELS)
     def put_part(self, path: str, n: int, model: int) -> None:
         body = self._sent[model].parts[min(n, 1)]
-        answer = put(self._link, f"{path}/parts/{n}", body, "PUT")
+        answer = self._link.put_part(path, n, body)
         here = self._known.get(path)
         if n == 2:  # There is no such part; a link that knows the header need not ask.
             assert answer.status_code in ((404, 422) if here is None else (422,))
@@ -111,7 +104,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(path=paths, model=MODELS)
     def put_side(self, path: str, model: int) -> None:
-        answer = put(self._link, f"{path}/side", self._sent[model].side, "PUT")
+        answer = self._link.put_side(path, self._sent[model].side)
         here = self._known.get(path)
         if here is None:
             assert answer.status_code == 404
@@ -123,14 +116,14 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(path=paths)
     def put_broken_side(self, path: str) -> None:
-        answer = put(self._link, f"{path}/side", b"\0" * 16, "PUT")
+        answer = self._link.put_side(path, b"\0" * 16)
         here = self._known.get(path)
         expected = 404 if here is None else 409 if here.is_complete else 422
         assert answer.status_code == expected
 
     @rule(path=paths)
     def complete(self, path: str) -> None:
-        answer = self._link.post(f"{path}/complete")
+        answer = self._link.complete(path)
         here = self._known.get(path)
         if here is None:
             assert answer.status_code == 404
@@ -146,9 +139,9 @@ class Protocol(RuleBasedStateMachine):
     def wait_for_the_end(self, path: str) -> None:
         here = self._known.get(path)
         if here is not None and here.is_complete:
-            self._link.get(f"{path}/events", timeout=120)
-            found = self._link.get(path).json()
+            found = self._link.end_of(path)
             assert found["state"] == "done"
+            assert here.side is not None
             models = {*here.parts.values(), here.side}
             if len(models) == 1:
                 right = self._digest(models.pop(), here.seed)
@@ -163,7 +156,7 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def all_that_was_acknowledged_is_there(self) -> None:
         for path, here in self._known.items():
-            found = self._link.get(f"{path}/parts").json()
+            found = self._link.there(path)
             assert found == {"parts": sorted(here.parts), "side": here.side is not None}
             state = self._link.get(path).json()["state"]
             is_open = state in ("created", "receiving")
@@ -180,7 +173,7 @@ def with_weights_reversed(path: Path) -> Path:
 
 
 def test_every_order_of_calls_is_answered_as_the_rules_demand(
-    joined: Any, times: Any, figure: Any, encoded: Any, model_of: Any, tmp_path: Path
+    driver: Driver, times: Times, figure: Figure, model_of: ModelOf, tmp_path: Path
 ) -> None:
     first = model_of(PART_SYMBOLS + 1000)
     models = [first, with_weights_reversed(first)]
@@ -193,7 +186,7 @@ def test_every_order_of_calls_is_answered_as_the_rules_demand(
         encoded(path, SETUP.scheme.name, seed=seed, std=0.3) for seed, path in enumerate(models)
     ]
     runs, steps = times(6, 60), times(25, 40)
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
         run_state_machine_as_test(
             lambda: Protocol(own.link, sent, digest),
             settings=settings(

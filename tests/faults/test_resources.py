@@ -8,21 +8,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from faults.hops import Chain, Hop, until
+from driver.models import ModelOf, encoded
+from driver.processes import memory_of
+from faults import history
+from faults.figures import Figure, Times
+from faults.hops import Chain, Hop
 from faults.raw import services_in
-from faults.sending import FLIGHTS, Sender, delivered, sender_of, transport_to
+from faults.sending import FLIGHTS, Sender, sender_of, transport_to
 
+from weightcast.experiment.figures import DrawResult
 from weightcast.models import zoo
 from weightcast.tasks.cifar10 import Cifar10
+
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 PART_BYTES = 4 * MIB
@@ -69,13 +75,7 @@ def begin_peak(hop: Hop) -> int:
 
 
 def test_a_long_send_grows_link_and_receiver_by_little_more_than_the_parts_in_flight(
-    tmp_path: Path,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    model_of: Callable[[int], Path],
-    times: Callable[[int, int], int],
-    figure: Callable[[int, str], None],
+    tmp_path: Path, model_of: ModelOf, times: Times, figure: Figure
 ) -> None:
     sent = encoded(model_of(2 << 20), channel="awgn")
     n_symbols = times(24, 107) << 20
@@ -84,13 +84,13 @@ def test_a_long_send_grows_link_and_receiver_by_little_more_than_the_parts_in_fl
     fields |= {"n_weights": n_symbols, "n_symbols": n_symbols}
     fields |= {"plan": fields["plan"] | {"n_weights": n_symbols}}
     long = type(sent.header)(**fields)
-    with services_in(tmp_path) as services, httpx.Client(base_url=services.link.url) as client:
+    with services_in(tmp_path) as services, services.link.caller() as client:
 
         def send(n_parts: int) -> None:
-            path = opened(client, long)
+            path = client.open(long)
             with ThreadPoolExecutor(FLIGHTS) as threads:
                 calls = [
-                    threads.submit(put, client, f"{path}/parts/{n}", sent.parts[n % 2])
+                    threads.submit(client.put_part, path, n, sent.parts[n % 2])
                     for n in range(n_parts)
                 ]
                 assert {call.result().status_code for call in calls} == {204}
@@ -110,7 +110,9 @@ def give_way() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def send_many(services: Chain, sender: Sender, n: int) -> tuple[list[dict[str, Any]], list[Any]]:
+def send_many(
+    services: Chain, sender: Sender, n: int
+) -> tuple[list[DrawResult], list[history.Call]]:
     """Send a model ``n`` times at once; return the results and all calls that were made."""
     with ExitStack() as stack, ThreadPoolExecutor(n, initializer=give_way) as threads:
         ways = [stack.enter_context(transport_to(services.link.url)) for _ in range(n)]
@@ -124,10 +126,10 @@ def test_many_at_once_all_arrive_the_busy_receiver_says_so_and_health_answers(
     n: int,
     n_open: int,
     tmp_path: Path,
-    model_of: Callable[[int], Path],
-    times: Callable[[int, int], int],
+    model_of: ModelOf,
+    times: Times,
     is_torture: bool,
-    figure: Callable[[int, str], None],
+    figure: Figure,
 ) -> None:
     n = n if is_torture else min(n, 32)
     path = model_of(times(300_000, FULL_MODEL))
@@ -157,11 +159,11 @@ def test_many_at_once_all_arrive_the_busy_receiver_says_so_and_health_answers(
 
 @pytest.mark.cifar
 def test_health_answers_while_a_model_is_sent_and_evaluated(
-    tmp_path: Path, times: Callable[[int, int], int], figure: Callable[[int, str], None]
+    tmp_path: Path, times: Times, figure: Figure
 ) -> None:
     n_images = times(200, 10_000)
     with (
-        services_in(tmp_path, evaluates=True) as services,
+        services_in(tmp_path, "--evaluate") as services,
         sender_of(zoo.find(zoo.DEFAULT_MODEL)) as sender,
         transport_to(services.link.url) as (way, _),
         health_of(services) as took,
@@ -174,14 +176,7 @@ def test_health_answers_while_a_model_is_sent_and_evaluated(
     assert ms <= times(1000, 100)
 
 
-def worker_of(hop: Hop) -> int:
-    """Return the worker of a receiver, as soon as it has one."""
-    children = Path(f"/proc/{hop.process.pid}/task/{hop.process.pid}/children")
-    until(lambda: len(children.read_text().split()) == 1)
-    return int(children.read_text())
-
-
-TROUBLE = {
+TROUBLE: dict[str, Callable[[int], object]] = {
     "killed": lambda worker: os.kill(worker, signal.SIGKILL),
     "hung": lambda worker: os.kill(worker, signal.SIGSTOP),
     "out of memory": lambda worker: resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, -1)),
@@ -190,72 +185,53 @@ TROUBLE = {
 
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_after_a_worker_in_trouble_the_next_transmission_runs_within_5_s(
-    trouble: str,
-    tmp_path: Path,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    model_path: Path,
-    figure: Callable[[int, str], None],
+    trouble: str, tmp_path: Path, model_path: Path, figure: Figure
 ) -> None:
     sent = encoded(model_path, "adaptive-redundancy", channel="noiseless")
     silence_s = 3.0
     with (
         services_in(tmp_path, WEIGHTCAST_SERVER_WORKER_SILENCE_S=str(silence_s)) as services,
-        httpx.Client(base_url=services.receiver.url, timeout=60) as client,
+        services.receiver.caller() as client,
     ):
-        paths = [delivered(client, sent, opened, put) for _ in range(2)]
-        worker = worker_of(services.receiver)
+        paths = [client.deliver(sent) for _ in range(2)]
+        worker = services.receiver.worker()
         TROUBLE[trouble](worker)
-        client.post(f"{paths[0]}/complete")
-        first = finished(client, paths[0])
+        client.complete(paths[0])
+        first = client.end_of(paths[0])
         if trouble == "out of memory" and first["state"] == "failed":
             assert first["error"] == {"kind": "MemoryError", "detail": "out of memory"}
             resource.prlimit(worker, resource.RLIMIT_AS, (-1, -1))
         else:
             assert first["state"] == "done"  # By a worker that is new.
-            assert worker_of(services.receiver) != worker
+            assert services.receiver.worker() != worker
         began = time.monotonic()
-        client.post(f"{paths[1]}/complete")
-        assert finished(client, paths[1])["state"] == "done"
+        client.complete(paths[1])
+        assert client.end_of(paths[1])["state"] == "done"
         took = time.monotonic() - began
         figure(49, f"worker {trouble}: the next one done after {took:.1f} s")
         assert took < 5
 
 
-def memory_of(pid: int) -> int:
-    """Return the resident memory of a process, in bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def test_no_process_grows_with_the_transmissions_it_has_seen(
-    tmp_path: Path,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    small_path: Path,
-    times: Callable[[int, int], int],
-    figure: Callable[[int, str], None],
+    tmp_path: Path, small_path: Path, times: Times, figure: Figure
 ) -> None:
     sent = encoded(small_path, "adaptive-redundancy")
     warm_up, n = times(20, 110), times(40, 200)
     with (
         services_in(tmp_path) as services,
-        httpx.Client(base_url=services.link.url, timeout=60) as client,
+        services.link.caller() as client,
     ):
         pids = {
             "link": services.link.process.pid,
             "receiver": services.receiver.process.pid,
-            "worker": worker_of(services.receiver),
+            "worker": services.receiver.worker(),
         }
         memory: dict[str, list[int]] = {name: [] for name in pids}
         files = []
         for _ in range(warm_up + n):
-            path = delivered(client, sent, opened, put)
-            client.post(f"{path}/complete")
-            assert finished(client, path)["state"] == "done"
+            path = client.deliver(sent)
+            client.complete(path)
+            assert client.end_of(path)["state"] == "done"
             for name, pid in pids.items():
                 memory[name].append(memory_of(pid))
             files.append((services.link.open_files(), services.receiver.open_files()))

@@ -2,20 +2,24 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from faults.hops import Chain, until
+from driver.calls import Caller
+from driver.models import encoded
+from driver.processes import until
+from faults.figures import Figure, Times
+from faults.hops import Chain
 from faults.raw import answer_on, is_closed, is_problem, line_to, services_in, shout
-from faults.sending import delivered
 
 from weightcast.wire.digest import digest_of
+
+pytestmark = pytest.mark.slow
 
 HOPS = ["link", "receiver"]
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
@@ -92,15 +96,15 @@ def test_a_slow_head_is_told_so(hop: str, hasty: Chain) -> None:
 
 @pytest.mark.parametrize("hop", HOPS)
 def test_a_slow_body_is_told_so_and_nothing_of_it_is_kept(
-    hop: str, hasty: Chain, encoded: Any, opened: Any, small_path: Path
+    hop: str, hasty: Chain, small_path: Path
 ) -> None:
     sent = encoded(small_path, channel="noiseless")
-    with httpx.Client(base_url=hasty.receiver.url) as client:
-        path = opened(client, sent.header)
+    with hasty.receiver.caller() as client:
+        path = client.open(sent.header)
         for target, body in ((f"{path}/parts/0", sent.parts[0]), (f"{path}/side", sent.side)):
             answer = shout(getattr(hasty, hop).url, head_of(target, body) + body[:-1])
             assert is_problem(answer, 408)
-        assert client.get(f"{path}/parts").json() == {"parts": [], "side": False}
+        assert client.there(path) == {"parts": [], "side": False}
 
 
 @pytest.mark.parametrize("hop", HOPS)
@@ -112,15 +116,13 @@ def test_a_body_that_was_refused_may_not_go_on_for_ever(hop: str, hasty: Chain) 
 
 
 @pytest.fixture(scope="module")
-def model(
-    hasty: Chain, encoded: Any, opened: Any, put: Any, finished: Any, model_path: Path
-) -> str:
+def model(hasty: Chain, model_path: Path) -> str:
     """The path of a model that has arrived, of some MiB."""
     sent = encoded(model_path, channel="noiseless")
-    with httpx.Client(base_url=hasty.link.url) as client:
-        path = delivered(client, sent, opened, put)
-        client.post(f"{path}/complete")
-        assert finished(client, path)["state"] == "done"
+    with hasty.link.caller() as client:
+        path = client.deliver(sent)
+        client.complete(path)
+        assert client.end_of(path)["state"] == "done"
     return f"{path}/model"
 
 
@@ -167,34 +169,30 @@ def slow_bodies(services: Chain, path: str, part: bytes, n: int) -> Iterator[Non
         yield
 
 
-def test_slow_bodies_take_no_flight_from_others(
-    tmp_path: Path, encoded: Any, opened: Any, put: Any, model_path: Path
-) -> None:
+def test_slow_bodies_take_no_flight_from_others(tmp_path: Path, model_path: Path) -> None:
     sent = encoded(model_path)
     flights = {"WEIGHTCAST_LINK_MAX_FLIGHTS": "1", "WEIGHTCAST_SERVER_MAX_FLIGHTS": "1"}
     with (
         services_in(tmp_path, **flights) as services,
-        httpx.Client(base_url=services.link.url, timeout=10) as client,
+        Caller(base_url=services.link.url, timeout=10) as client,
     ):
-        path = opened(client, sent.header)
+        path = client.open(sent.header)
         with slow_bodies(services, path, sent.parts[0], 16):
-            assert put(client, f"{path}/parts/0", sent.parts[0]).status_code == 204
+            assert client.put_part(path, 0, sent.parts[0]).status_code == 204
 
 
-def test_slow_bodies_take_up_no_memory(
-    tmp_path: Path, encoded: Any, opened: Any, put: Any, model_path: Path
-) -> None:
+def test_slow_bodies_take_up_no_memory(tmp_path: Path, model_path: Path) -> None:
     sent = encoded(model_path)
     with (
         services_in(tmp_path) as services,
-        httpx.Client(base_url=services.link.url, timeout=10) as client,
+        Caller(base_url=services.link.url, timeout=10) as client,
     ):
-        path = opened(client, sent.header)
+        path = client.open(sent.header)
         for _ in range(8):
-            assert put(client, f"{path}/parts/0", sent.parts[0]).status_code == 204
+            assert client.put_part(path, 0, sent.parts[0]).status_code == 204
         before = services.link.memory_peak()
         with slow_bodies(services, path, sent.parts[0], 64):
-            assert put(client, f"{path}/parts/1", sent.parts[1]).status_code == 204
+            assert client.put_part(path, 1, sent.parts[1]).status_code == 204
         grown = services.link.memory_peak() - before
         assert grown < 64 << 20  # A quarter of what the bodies hold.
 
@@ -212,28 +210,22 @@ def slow_callers(services: Chain, path: str) -> Iterator[None]:
 
 
 def test_two_hundred_slow_sockets_hardly_slow_a_normal_send(
-    tmp_path: Path,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    model_path: Path,
-    times: Callable[[int, int], int],
-    figure: Callable[[int, str], None],
+    tmp_path: Path, model_path: Path, times: Times, figure: Figure
 ) -> None:
     sent = encoded(model_path, channel="noiseless")
     n = times(20, 60)
     with (
         services_in(tmp_path) as services,
-        httpx.Client(base_url=services.link.url, timeout=60) as client,
+        services.link.caller() as client,
     ):
-        slow = opened(client, sent.header)
+        slow = client.open(sent.header)
 
         def p95() -> float:
             took = []
             for _ in range(n):
                 began = time.monotonic()
-                path = opened(client, sent.header)
-                assert put(client, f"{path}/parts/0", sent.parts[0]).status_code == 204
+                path = client.open(sent.header)
+                assert client.put_part(path, 0, sent.parts[0]).status_code == 204
                 took.append(time.monotonic() - began)
                 client.delete(path)
             return sorted(took)[round(0.95 * (n - 1))]
@@ -254,16 +246,12 @@ FEW = {"WEIGHTCAST_LINK_MAX_CONNECTIONS": "20", "WEIGHTCAST_SERVER_MAX_CONNECTIO
 
 
 def test_when_all_connections_are_busy_others_get_a_503_and_health_answers(
-    tmp_path: Path,
-    encoded: Any,
-    opened: Any,
-    model_path: Path,
-    figure: Callable[[int, str], None],
+    tmp_path: Path, model_path: Path, figure: Figure
 ) -> None:
     sent = encoded(model_path)
     with services_in(tmp_path, **FEW) as services:
-        with httpx.Client(base_url=services.link.url) as client:
-            path = opened(client, sent.header)
+        with services.link.caller() as client:
+            path = client.open(sent.header)
         with slow_bodies(services, path, sent.parts[0], 20):
             took = []
             for _ in range(10):
@@ -283,7 +271,7 @@ def test_when_all_connections_are_busy_others_get_a_503_and_health_answers(
 
 @pytest.mark.parametrize("begin", [b"", GET, GET + b"\r\n"], ids=["silent", "slow", "idle"])
 def test_a_flood_of_idle_connections_keeps_nobody_out(
-    begin: bytes, tmp_path: Path, figure: Callable[[int, str], None]
+    begin: bytes, tmp_path: Path, figure: Figure
 ) -> None:
     with services_in(tmp_path, **FEW) as services, ExitStack() as stack:
         for url in (services.link.url, services.receiver.url):

@@ -12,6 +12,9 @@ from typing import Any
 import httpx
 import pytest
 import zstandard
+from driver.calls import Caller
+from driver.models import Encoded, encoded
+from driver.services import Driver
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,15 +47,15 @@ def places(fields: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
-def sent(encoded: Any, model_path: Path) -> Any:
+def sent(model_path: Path) -> Any:
     """A transmission with both kinds of side information."""
     return encoded(model_path, "adaptive-redundancy")
 
 
 @pytest.fixture(scope="module")
-def receiver(joined: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def receiver(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     """A receiver in this process."""
-    with joined(tmp_path_factory.mktemp("headers"), max_open=100_000) as own:
+    with driver.join(tmp_path_factory.mktemp("headers"), max_open=100_000) as own:
         yield own.receiver
 
 
@@ -105,7 +108,7 @@ def attempt(text: bytes | Header) -> None:
 
 @settings(max_examples=300)
 @given(st.data())
-def test_a_header_is_taken_or_refused_within_50_ms(sent: Any, data: st.DataObject) -> None:
+def test_a_header_is_taken_or_refused_within_50_ms(sent: Encoded, data: st.DataObject) -> None:
     text = data.draw(mutated(sent.header.to_bytes()))
     assert seconds_of(lambda: attempt(text)) <= LONGEST_S
 
@@ -130,13 +133,13 @@ def nested(depth: int, width: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("depth", "width"), [(9, 1), (90, 1), (98, 1), (2, 8), (5, 8)])
 def test_channels_within_channels_are_refused_within_50_ms(
-    depth: int, width: int, sent: Any, receiver: httpx.Client, put: Any
+    depth: int, width: int, sent: Encoded, receiver: Caller
 ) -> None:
     setup = sent.header.setup | {"channel": nested(depth, width)}
     text = json.dumps(json.loads(sent.header.to_bytes()) | {"setup": setup}).encode()
     header = parse_header(text)
     assert seconds_of(lambda: attempt(header)) <= LONGEST_S
-    answer = put(receiver, "/transmissions", text, "POST")
+    answer = receiver.create(text)
     assert answer.status_code == 422
     assert "a cascade has 1 to 8 stages, got " in answer.json()["detail"]
     assert is_in_words(answer)
@@ -144,13 +147,13 @@ def test_channels_within_channels_are_refused_within_50_ms(
 
 @pytest.mark.parametrize("depth", [100, 3000])
 def test_channels_within_too_many_channels_are_refused_in_words(
-    depth: int, sent: Any, receiver: httpx.Client, put: Any
+    depth: int, sent: Encoded, receiver: Caller
 ) -> None:
     text = json.dumps(json.loads(sent.header.to_bytes())).replace('"awgn"', '"cascade"')
     stages = '[{"name":"cascade","stages":' * depth + "[]" + "}]" * depth
     changed = re.sub('"std": [^}]*', f'"stages": {stages}', text)
     assert changed.count("cascade") == depth + 1
-    answer = put(receiver, "/transmissions", changed.encode(), "POST")
+    answer = receiver.create(changed.encode())
     assert answer.status_code == 422
     assert is_in_words(answer)
 
@@ -158,7 +161,7 @@ def test_channels_within_too_many_channels_are_refused_in_words(
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_receiver_answers_any_header_in_words_and_keeps_none_it_refuses(
-    sent: Any, receiver: httpx.Client, data: st.DataObject
+    sent: Encoded, receiver: Caller, data: st.DataObject
 ) -> None:
     text = data.draw(mutated(sent.header.to_bytes()))
     answer = receiver.post(
@@ -173,22 +176,22 @@ def test_a_receiver_answers_any_header_in_words_and_keeps_none_it_refuses(
 @pytest.mark.parametrize("number", ["9" * 5000, "9" * 400, "1e400", "-1e400", "NaN", "-Infinity"])
 @pytest.mark.parametrize("name", ["seed", "std", "n_symbols", "threshold"])
 def test_numbers_beyond_measure_are_a_422(
-    number: str, name: str, sent: Any, receiver: httpx.Client, put: Any
+    number: str, name: str, sent: Encoded, receiver: Caller
 ) -> None:
     text = sent.header.to_bytes().decode()
     changed = re.sub(f'"{name}":[^,}}]*', f'"{name}":{number}', text)
     assert changed != text
-    answer = put(receiver, "/transmissions", changed.encode(), "POST")
+    answer = receiver.create(changed.encode())
     assert answer.status_code == 422, answer.text
     assert is_in_words(answer)
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, True, 2.0, "2", None, [], 10**30])
 def test_a_version_that_is_not_ours_is_refused_with_those_that_are(
-    version: Any, sent: Any, receiver: httpx.Client, put: Any
+    version: Any, sent: Encoded, receiver: Caller
 ) -> None:
     text = json.dumps(json.loads(sent.header.to_bytes()) | {"version": version}).encode()
-    answer = put(receiver, "/transmissions", text, "POST")
+    answer = receiver.create(text)
     assert answer.status_code == 422
     assert "known: 2" in answer.json()["detail"]
 
@@ -196,11 +199,11 @@ def test_a_version_that_is_not_ours_is_refused_with_those_that_are(
 @pytest.mark.parametrize("name", [*NAMES[:3], "..", ".", "con", "/etc/passwd"])
 @pytest.mark.parametrize("where", ["model", "tensor", "key", "id", "part"])
 def test_no_name_leads_out_of_the_store(
-    name: str, where: str, joined: Any, encoded: Any, put: Any, small_path: Path, tmp_path: Path
+    name: str, where: str, driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path, channel="noiseless")
     fields = json.loads(sent.header.to_bytes())
-    with joined(tmp_path / "data") as own:
+    with driver.join(tmp_path / "data") as own:
         before = {path for path in tmp_path.rglob("*") if "transmissions" not in path.parts}
         key = {}
         target = f"/transmissions/{'0' * 32}/parts/0"
@@ -215,9 +218,9 @@ def test_no_name_leads_out_of_the_store(
             target = f"/transmissions/{quoted}/parts/0"
         else:
             target = f"/transmissions/{'0' * 32}/parts/{quoted}"
-        created = put(own.receiver, "/transmissions", json.dumps(fields).encode(), "POST", **key)
+        created = own.receiver.create(json.dumps(fields).encode(), **key)
         assert is_in_words(created)
-        assert is_in_words(put(own.receiver, target, sent.parts[0]))
+        assert is_in_words(own.receiver.upload(target, sent.parts[0]))
         after = {path for path in tmp_path.rglob("*") if "transmissions" not in path.parts}
         assert after == before
         folders = {path.name for path in (tmp_path / "data" / "transmissions").iterdir()}
@@ -239,7 +242,7 @@ def spoiled(draw: Any, side: bytes) -> bytes:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_spoiled_side_information_is_refused_in_words(
-    sent: Any, tmp_path: Path, data: st.DataObject
+    sent: Encoded, tmp_path: Path, data: st.DataObject
 ) -> None:
     raw = data.draw(spoiled(sent.side))
     transmission = check(sent.header)
@@ -261,12 +264,12 @@ def _read(path: Path, transmission: Transmission) -> None:
 
 
 def test_a_small_body_that_unpacks_to_gigabytes_takes_no_memory(
-    sent: Any, receiver: httpx.Client, opened: Any, put: Any
+    sent: Encoded, receiver: Caller
 ) -> None:
     bomb = zstandard.ZstdCompressor(level=19).compress(bytes(1 << 28))
     index = {"dtype": "U8", "shape": [len(bomb)], "data_offsets": [0, len(bomb)]}
     text = json.dumps({"classes": index}).encode()
     body = len(text).to_bytes(8, "little") + text + bomb
-    path = opened(receiver, sent.header)
-    assert put(receiver, f"{path}/side", body).status_code == 422
+    path = receiver.open(sent.header)
+    assert receiver.put_side(path, body).status_code == 422
     receiver.delete(path)

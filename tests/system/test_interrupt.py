@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from driver.processes import children
 
 from weightcast_web.running.command import INTERRUPTED
 
@@ -36,7 +36,7 @@ def sending(scratch: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def services_of(process: subprocess.Popen[str], children: Any) -> list[int]:
+def services_of(process: subprocess.Popen[str]) -> list[int]:
     """Return receiver, link and worker of a sender, as soon as they run."""
     while True:
         found: list[int] = children(process.pid)
@@ -58,10 +58,10 @@ MOMENTS = np.random.Generator(np.random.Philox(2)).uniform(0.3, 4, 5).round(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("after_s", MOMENTS)
 def test_an_interrupt_at_any_moment_leaves_no_process_and_no_file(
-    after_s: float, children: Any, tmp_path: Path
+    after_s: float, tmp_path: Path
 ) -> None:
     with sending(tmp_path, "--no-evaluate", "--repeat=1000") as process:
-        services_of(process, children)
+        services_of(process)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(after_s)
         services = children(process.pid)
@@ -77,11 +77,9 @@ def test_an_interrupt_at_any_moment_leaves_no_process_and_no_file(
 
 @pytest.mark.cifar
 @pytest.mark.slow
-def test_an_interrupt_during_evaluation_leaves_no_process_and_no_file(
-    children: Any, tmp_path: Path
-) -> None:
+def test_an_interrupt_during_evaluation_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     with sending(tmp_path) as process:
-        watches = [os.pidfd_open(pid) for pid in services_of(process, children)]
+        watches = [os.pidfd_open(pid) for pid in services_of(process)]
         while not list(tmp_path.glob("weightcast-*/transmissions/*/model.safetensors")):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
@@ -92,11 +90,11 @@ def test_an_interrupt_during_evaluation_leaves_no_process_and_no_file(
 
 
 def test_a_sender_that_is_killed_takes_its_services_and_their_files_along(
-    children: Any, small_path: Path, tmp_path: Path
+    small_path: Path, tmp_path: Path
 ) -> None:
     words = ("--no-evaluate", f"--model={small_path}", "--repeat=1000")
     with sending(tmp_path, *words) as process:
-        watches = [os.pidfd_open(pid) for pid in services_of(process, children)]
+        watches = [os.pidfd_open(pid) for pid in services_of(process)]
         while not list(tmp_path.glob("weightcast-*/transmissions/*/parts/*")):
             assert process.poll() is None
         process.kill()

@@ -4,24 +4,19 @@ import http.client
 import re
 import socket
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
+from driver.calls import Caller, is_problem
+from driver.models import encoded
+from driver.services import Ends, Running
 
 from weightcast.wire.digest import digest_of
 from weightcast.wire.symbols import STAMP
 
 
-@pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, running: Any) -> Any:
-    """URLs of a link and its receiver in processes of their own."""
-    with (
-        running(tmp_path_factory.mktemp("receiver")) as (_, receiver),
-        running(None, receiver=receiver) as (_, link),
-    ):
-        yield {"link": link, "receiver": receiver}
+def hop_of(ends: Ends, hop: str) -> Running:
+    return ends.link if hop == "link" else ends.receiver
 
 
 def shout(url: str, request: bytes) -> bytes:
@@ -48,24 +43,24 @@ FRAMINGS = [
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("hop", ["link", "receiver"])
 def test_broken_framing_never_succeeds_and_never_shows_our_insides(
-    hop: str, framing: bytes, urls: Any
+    hop: str, framing: bytes, ends: Ends
 ) -> None:
     digest = digest_of(b"1234").encode()
     head = b"POST /transmissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     head += b"Content-Digest: " + digest + b"\r\n"
-    answer = shout(urls[hop], head + framing)
+    answer = shout(hop_of(ends, hop).url, head + framing)
     assert re.match(rb"HTTP/1.1 4\d\d ", answer), answer
     assert b"Traceback" not in answer
-    assert httpx.get(f"{urls[hop]}/health").status_code == 200
+    assert hop_of(ends, hop).get("/health").status_code == 200
 
 
 @pytest.mark.parametrize("hop", ["link", "receiver"])
 def test_a_refusal_that_comes_before_the_body_is_read_reaches_the_sender(
-    hop: str, urls: Any, encoded: Any, opened: Any, is_problem: Any, model_path: Path
+    hop: str, ends: Ends, model_path: Path
 ) -> None:
     sent = encoded(model_path)
-    with httpx.Client(base_url=urls[hop], timeout=30) as client:
-        path = opened(client, sent.header)
+    with Caller(base_url=hop_of(ends, hop).url, timeout=30) as client:
+        path = client.open(sent.header)
         body = sent.parts[0] * 8
         fields = {"content-digest": digest_of(body), "content-length": str(len(body))}
         fields |= {STAMP: "awgn"} if hop == "receiver" else {}
@@ -74,13 +69,11 @@ def test_a_refusal_that_comes_before_the_body_is_read_reaches_the_sender(
         assert is_problem(answer, 413, "too-long")
 
 
-def test_a_part_whose_connection_breaks_off_is_not_kept(
-    urls: Any, encoded: Any, opened: Any, put: Any, model_path: Path
-) -> None:
+def test_a_part_whose_connection_breaks_off_is_not_kept(ends: Ends, model_path: Path) -> None:
     sent = encoded(model_path)
-    parts = urlsplit(urls["link"])
-    with httpx.Client(base_url=urls["link"], timeout=30) as client:
-        path = opened(client, sent.header)
+    parts = urlsplit(ends.link.url)
+    with Caller(base_url=ends.link.url, timeout=30) as client:
+        path = client.open(sent.header)
         for n_bytes in (0, 1, 100_000, len(sent.parts[0]) - 1):
             connection = http.client.HTTPConnection(parts.netloc, timeout=30)
             connection.putrequest("PUT", f"{path}/parts/0")
@@ -88,24 +81,24 @@ def test_a_part_whose_connection_breaks_off_is_not_kept(
             connection.putheader("content-digest", digest_of(sent.parts[0]))
             connection.endheaders(sent.parts[0][:n_bytes])
             connection.close()
-        assert client.get(f"{path}/parts").json()["parts"] == []
-        assert put(client, f"{path}/parts/0", sent.parts[0]).status_code == 204
-        assert client.get(f"{path}/parts").json()["parts"] == [0]
+        assert client.there(path)["parts"] == []
+        assert client.put_part(path, 0, sent.parts[0]).status_code == 204
+        assert client.there(path)["parts"] == [0]
 
 
 def test_a_body_without_a_digest_is_refused_as_such_by_either_hop(
-    urls: Any, encoded: Any, opened: Any, is_problem: Any, small_path: Path
+    ends: Ends, small_path: Path
 ) -> None:
     for hop in ("link", "receiver"):
-        with httpx.Client(base_url=urls[hop], timeout=30) as client:
-            path = opened(client, encoded(small_path).header)
+        with Caller(base_url=hop_of(ends, hop).url, timeout=30) as client:
+            path = client.open(encoded(small_path).header)
             assert is_problem(client.put(f"{path}/side", content=b"1234"), 400, "digest-missing")
 
 
 @pytest.mark.parametrize("length", [1000, 65_520, 100_000])
 @pytest.mark.parametrize("hop", ["link", "receiver"])
-def test_an_endless_address_is_refused(hop: str, length: int, urls: Any) -> None:
+def test_an_endless_address_is_refused(hop: str, length: int, ends: Ends) -> None:
     address = b"/transmissions/".ljust(length, b"a")
     request = b"GET " + address + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = shout(urls[hop], request)
+    answer = shout(hop_of(ends, hop).url, request)
     assert re.match(rb"HTTP/1.1 4\d\d ", answer), answer

@@ -1,25 +1,26 @@
 """A signal to stop: what is in flight ends, nothing that was acknowledged is lost."""
 
 import http.client
-import os
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
+from driver.calls import Caller
+from driver.models import encoded
+from driver.services import Driver
 
 from weightcast.channels.awgn import AWGN
 from weightcast.noise.gaussian import Noise
 from weightcast.wire.digest import digest_of
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast.wire.symbols import STAMP
-from weightcast_client.sending.transport import Transport
+from weightcast_client.calling.transport import Transport
 from weightcast_web.running.run import CLOSING_S
 
 AWGN_STAMP = {STAMP: "awgn"}
@@ -49,55 +50,56 @@ def is_refusing(url: str) -> bool:
 
 
 def test_what_is_in_flight_ends_and_the_process_with_it(
-    running: Any, encoded: Any, opened: Any, small_path: Path, tmp_path: Path
+    driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path)
-    with running(tmp_path) as (process, url), httpx.Client(base_url=url, timeout=30) as client:
-        path = opened(client, sent.header)
-        connection = begin_part(url, path, sent.parts[0])
-        with client.stream("GET", f"{path}/events") as events:
+    with driver.receiver(tmp_path) as receiver:
+        path = receiver.open(sent.header)
+        connection = begin_part(receiver.url, path, sent.parts[0])
+        with receiver.stream("GET", f"{path}/events") as events:
             lines = events.iter_lines()
             assert next(lines).startswith("data: ")
-            process.send_signal(signal.SIGTERM)
+            receiver.process.send_signal(signal.SIGTERM)
             list(lines)  # The stream ends, and in order.
-        while not is_refusing(url):
+        while not is_refusing(receiver.url):
             pass
         connection.send(sent.parts[0][-1:])
         assert connection.getresponse().status == 204
         connection.close()
-        assert process.wait(30) == 0
+        assert receiver.process.wait(30) == 0
     (part,) = (tmp_path / path[1:] / "parts").iterdir()
     assert part.read_bytes() == sent.parts[0]
 
 
 def test_what_does_not_end_is_cut_off_after_the_grace_period(
-    running: Any, encoded: Any, opened: Any, small_path: Path, tmp_path: Path
+    driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path)
-    env = os.environ | {"WEIGHTCAST_SERVER_GRACE_S": "1"}
-    with running(tmp_path, env=env) as (process, url):
-        with httpx.Client(base_url=url, timeout=30) as client:
-            path = opened(client, sent.header)
-        connection = begin_part(url, path, sent.parts[0])
-        process.send_signal(signal.SIGTERM)
+    env = {"WEIGHTCAST_SERVER_GRACE_S": "1"}
+    with driver.receiver(tmp_path, env=env) as receiver:
+        with Caller(base_url=receiver.url) as caller:
+            path = caller.open(sent.header)
+        connection = begin_part(receiver.url, path, sent.parts[0])
+        receiver.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert process.wait(30) == 0
+        assert receiver.process.wait(30) == 0
         assert 1 <= time.monotonic() - began < 1 + 1
         connection.close()
     assert CLOSING_S < 1
     assert list((tmp_path / path[1:] / "parts").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hop", ["receiver", "link"])
 def test_a_hop_that_is_stopped_and_started_in_mid_transfer_changes_no_bit(
-    hop: str, running: Any, encoded: Any, opened: Any, model_path: Path, tmp_path: Path
+    hop: str, driver: Driver, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, seed=11, std=0.5)
-    with running(tmp_path) as (receiver, url), running(None, receiver=url) as (link, link_url):
-        with httpx.Client(base_url=url) as client:
-            path = opened(client, sent.header)
+    with driver.ends(tmp_path) as (link, receiver):
+        with Caller(base_url=receiver.url) as caller:
+            path = caller.open(sent.header)
         transport = Transport(
-            link_url, connect_timeout_s=5, answer_timeout_s=60, tries=1000, first_wait_s=0.05
+            link.url, connect_timeout_s=5, answer_timeout_s=60, tries=1000, first_wait_s=0.05
         )
         has_begun = threading.Event()
 
@@ -110,11 +112,13 @@ def test_a_hop_that_is_stopped_and_started_in_mid_transfer_changes_no_bit(
         sender = threading.Thread(target=send)
         sender.start()
         has_begun.wait()
-        stopped, address = (receiver, url) if hop == "receiver" else (link, link_url)
-        stopped.send_signal(signal.SIGTERM)
-        assert stopped.wait(30) == 0
-        again = {"port": urlsplit(address).port}
-        with running(tmp_path, **again) if hop == "receiver" else running(None, url, **again):
+        stopped = receiver if hop == "receiver" else link
+        assert stopped.stop() == 0
+        with (
+            driver.receiver(tmp_path, port=stopped.port)
+            if hop == "receiver"
+            else driver.link(receiver.url, port=stopped.port)
+        ):
             sender.join()
             transport.close()
             stored = sorted((tmp_path / path[1:] / "parts").iterdir())

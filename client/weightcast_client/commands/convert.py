@@ -5,12 +5,19 @@ from typing import Annotated
 
 import typer
 
+from weightcast_client.options import with_home
+
 
 def convert(
-    file: Annotated[Path, typer.Argument(help="A file of torch.save: .pth, .pt, .bin or .ckpt.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A file of torch.save: .pth, .pt, .bin or .ckpt.", callback=with_home),
+    ],
     out: Annotated[
         Path | None,
-        typer.Argument(help="File to write; without it FILE with the suffix .safetensors."),
+        typer.Argument(
+            help="File to write; without it FILE with the suffix .safetensors.", callback=with_home
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file if it is there.")

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from weightcast_client.options import with_home
+
 
 def equalise(
     model: Annotated[
         str, typer.Argument(help="A shipped model (see `client models`) or a safetensors file.")
     ],
-    out: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.")],
+    out: Annotated[
+        Path, typer.Argument(help="File to write; it must not be there yet.", callback=with_home)
+    ],
     scope: Annotated[
         str, typer.Option(help="What gets a factor of its own: layer or channel.")
     ] = "channel",

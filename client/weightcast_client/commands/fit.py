@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from weightcast_client.options import PluginFiles, load_plugins, pairs
+from weightcast_client.options import PluginFiles, load_plugins, pairs, with_home
 
 
 def fit(
-    out: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.")],
+    out: Annotated[
+        Path, typer.Argument(help="File to write; it must not be there yet.", callback=with_home)
+    ],
     task: Annotated[str, typer.Option(help="See `client tasks`.")],
     task_set: Annotated[
         list[str] | None, typer.Option(help="A param of the task, key=value; repeatable.")
@@ -35,9 +37,11 @@ def fit(
 
       client fit my.safetensors --task torchvision --task-set model=resnet18 --task-set data=MNIST
     """
+    from weightcast.channels.noiseless import Noiseless
     from weightcast.errors import ParameterError
-    from weightcast.evaluation.loading import loaded
+    from weightcast.experiment.examiner import Examiner
     from weightcast.registry import build
+    from weightcast.setup import Setup
     from weightcast.tasks import TASKS
     from weightcast.training import fitting
     from weightcast_client.screen.console import Screen
@@ -62,6 +66,6 @@ def fit(
         )
         out.parent.mkdir(parents=True, exist_ok=True)
         fitting.save(out, chosen, tensors)
-        network = loaded(chosen.network, tensors, task)
-        score = chosen.score(network, chosen.samples(cache, "test"), screen.bar("test samples"))
+        setup = Setup(channel=Noiseless(), task=chosen)
+        score = Examiner(cache).score(setup, tensors, screen.bar("test samples"))
     typer.echo(f"{out}: {score.accuracy:.2f} % of {score.n_samples:,} test samples", err=True)

@@ -1,11 +1,35 @@
-"""What `client schemes`, `decoders`, `channels` and `tasks` print."""
+"""The commands `client schemes`, `decoders`, `channels` and `tasks`."""
 
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from weightcast.channels import CHANNELS
+from weightcast.coding import SCHEMES
+from weightcast.decoding import DECODERS
 from weightcast.registry import Kind
-from weightcast_client.options import load_plugins
+from weightcast.tasks import TASKS
+from weightcast_client.options import PluginFiles, load_plugins
+
+
+def schemes(plugin: PluginFiles = None) -> None:
+    """List the coding schemes and their params."""
+    show_kind(SCHEMES, plugin)
+
+
+def decoders(plugin: PluginFiles = None) -> None:
+    """List the decoders and their params."""
+    show_kind(DECODERS, plugin)
+
+
+def channels(plugin: PluginFiles = None) -> None:
+    """List the channels and their params."""
+    show_kind(CHANNELS, plugin)
+
+
+def tasks(plugin: PluginFiles = None) -> None:
+    """List the tasks and their params."""
+    show_kind(TASKS, plugin)
 
 
 def show_kind(kind: Kind[Any], files: list[Path] | None) -> None:

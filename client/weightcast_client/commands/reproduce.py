@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
+from weightcast_client.options import with_home
+
 
 def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="2,000 test images and 3 draws of the noise.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder; by default reproduction or reproduction-quick.")
+        Path | None,
+        typer.Option(
+            help="Folder; by default reproduction or reproduction-quick.", callback=with_home
+        ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
 ) -> None:

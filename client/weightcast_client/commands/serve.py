@@ -26,7 +26,7 @@ def serve(
     WEIGHTCAST_CLIENT_DATA, WEIGHTCAST_CLIENT_PORT and so on.
     """
     from weightcast.setup import KINDS
-    from weightcast_client.service.worker_process import hire
+    from weightcast_client.service.worker_process import start_worker
     from weightcast_web.running.lock import take
     from weightcast_web.running.sockets import listen
     from weightcast_web.telemetry import logs
@@ -47,7 +47,7 @@ def serve(
     lock = take(settings.data, "sender service")
     try:
         # The worker goes on importing meanwhile.
-        worker = hire(settings)
+        worker = start_worker(settings)
         with without_collection():
             from weightcast_client.service.app import create_app
             from weightcast_web.running.run import serve

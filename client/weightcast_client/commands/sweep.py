@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from weightcast_client.options import PluginFiles, load_plugins
+from weightcast_client.options import PluginFiles, load_plugins, with_home
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A sweep as TOML; see docs/sweeps.md.")],
+    file: Annotated[
+        Path, typer.Argument(help="A sweep as TOML; see docs/sweeps.md.", callback=with_home)
+    ],
     results: Annotated[
-        Path | None, typer.Option(help="Where the lines go; by default FILE with .jsonl.")
+        Path | None,
+        typer.Option(help="Where the lines go; by default FILE with .jsonl.", callback=with_home),
     ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Runs at once; each takes its share of the cores.")

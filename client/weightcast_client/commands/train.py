@@ -9,7 +9,7 @@ import typer
 
 from weightcast.registry import lookup
 from weightcast.training.recipes import RECIPES, SETTINGS, changed
-from weightcast_client.options import pairs
+from weightcast_client.options import pairs, with_home
 from weightcast_client.provenance import program
 from weightcast_client.settings import Settings
 
@@ -50,7 +50,8 @@ def train(
         bool, typer.Option("--compile", help="Let torch.compile fuse operations; for CUDA.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder; by default runs/SETTING-RECIPE-SEED.")
+        Path | None,
+        typer.Option(help="Folder; by default runs/SETTING-RECIPE-SEED.", callback=with_home),
     ] = None,
 ) -> None:
     """Train ResNet-18 on CIFAR-10 in one of the four settings of the paper.

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from weightcast.arrays import blocks
 from weightcast.channels.noiseless import Noiseless
 from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
+from weightcast.experiment.curves import Curve
 from weightcast.models.weights import Model
 from weightcast_client.reproduction.paper import STDS, Table
-from weightcast_client.reproduction.summary import Curve
 
 COLOURS = ("#D55E00", "#E69F00", "#0072B2", "#009E73")
 """Distinct for colour-blind readers: Okabe & Ito, *Color Universal Design*, 2008."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from weightcast.experiment.curves import curves
 from weightcast.experiment.results import Results
 from weightcast.experiment.runs import Run
 from weightcast.experiment.sweeps import Sweep
@@ -10,7 +11,6 @@ from weightcast.models.weights import open_model
 from weightcast_client.reproduction import figures
 from weightcast_client.reproduction.page import page
 from weightcast_client.reproduction.paper import STDS, TABLES, Table
-from weightcast_client.reproduction.summary import curves
 
 BETWEEN: dict[str, tuple[float, ...]] = {
     "unprotected": (0.02, 0.03),

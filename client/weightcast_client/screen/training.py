@@ -1,4 +1,4 @@
-"""What people see of a training: bars, and a line after each epoch, on standard error."""
+"""Screen of a training: bars, and a line after each epoch, on standard error."""
 
 from collections.abc import Sequence
 from types import TracebackType

@@ -1,75 +1,59 @@
-"""What `client send` and the sender service do: all draws of the noise, and the result of them."""
+"""Draws: what `client send` and the sender service do, and the result of all of them."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from weightcast.experiment.examiner import ensure
+from weightcast.experiment.figures import DrawResult, Draws, SendResult
 from weightcast.measure.intervals import mean_and_interval
-from weightcast.models.weights import Model
-from weightcast.setup import Setup
+from weightcast_client.calling.transport import Transport
 from weightcast_client.sending.clean import clean_accuracy
-from weightcast_client.sending.progress import Progress
-from weightcast_client.sending.send import Plans, send
-from weightcast_client.sending.transport import Transport
+from weightcast_client.sending.planning import PlannedSend
+from weightcast_client.sending.send import send
+from weightcast_client.sending.watching import NOBODY, Watch
 from weightcast_client.settings import Settings
+
+_MEANS = ("accuracy", "correct", "weight_mse", "sdr_db")
 
 
 def send_draws(
-    model: Model,
-    setup: Setup,
-    plans: Plans,
-    n_draws: int,
+    what: PlannedSend,
+    draws: int,
     transport: Transport,
     settings: Settings,
-    progress: Progress,
+    watch: Watch = NOBODY,
     *,
     key: str | None = None,
-    done: Iterable[dict[str, Any]] = (),
-    opened: Callable[[str], None] = lambda id_: None,
-    arrived: Callable[[dict[str, Any]], None] = lambda result: None,
-    keep: Callable[[Path], object] | None = None,
-) -> dict[str, Any]:
+    done: Iterable[DrawResult] = (),
+) -> SendResult:
     """Send a model once per draw and return the result, with the keys of `docs/results.md`.
 
     Args:
-        model, setup, plans: what to send, and how; the draws count from that of the setup.
-        n_draws: independent draws of the noise.
+        what: to send; the draws count from that of its setup.
+        draws: of the noise, independent.
         transport: to the link.
         settings: of the sender.
-        progress: is told how far each phase is.
+        watch: is told how far it is.
         key: what was sent under the same key before is gone on with; None: nothing was.
         done: results of the first draws, if they are known already.
-        opened: is told the id of each transmission when it begins.
-        arrived: is told the result of each draw.
-        keep: is given the file of each received model, as long as the call lasts.
 
     Raises:
         WeightcastError: the model cannot be sent or evaluated.
     """
-    ensure(setup, settings.cache, progress.report)
+    setup = what.setup
+    ensure(setup, settings.cache, watch.report)
     results = list(done)
-    for draw in range(len(results), n_draws):
-        result = send(
-            model,
-            replace(setup, draw=setup.draw + draw),
-            plans,
-            transport,
-            settings.flights,
-            progress,
-            key=None if key is None else _key_of(key, draw),
-            opened=opened,
-            keep=keep,
-        )
-        arrived(result)
-        results.append(result)
+    for draw in range(len(results), draws):
+        drawn = what.with_draw(setup.draw + draw)
+        own_key = None if key is None else _key_of(key, draw)
+        results.append(send(drawn, transport, settings.flights, watch, key=own_key))
+        watch.arrived(results[-1])
     result = _summary(results)
     if setup.task is not None:
         result["clean_accuracy"] = clean_accuracy(
-            model, setup, settings.cache, result["arithmetic"], progress
+            what.model, setup, settings.cache, result["arithmetic"], watch.report
         )
     return result
 
@@ -79,25 +63,44 @@ def _key_of(key: str, draw: int) -> str:
     return hashlib.sha256(os.fsencode(f"{key} {draw}")).hexdigest()
 
 
-def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the result of one draw, or the mean over several with its interval."""
-    first = results[0]
+def _summary(results: list[DrawResult]) -> SendResult:
+    """Return the result of one draw, or the means over several with the interval of the accuracy.
+
+    Whatever differs from draw to draw stands in `over_draws`, with what became of it.
+    """
+    first, several = results[0], Draws()
     if len(results) == 1:
-        return first
-    seconds = {k: sum(r["seconds"][k] for r in results) for k in first["seconds"]}
-    summary = first | {
-        "transmissions": [r["transmission"] for r in results],
-        "weight_mse": sum(r["weight_mse"] for r in results) / len(results),
-        "seconds": seconds,
+        return {**first, **several}
+    several["draws"] = len(results)
+    several["over_draws"] = dict.fromkeys(_MEANS, "mean") | {
+        "seconds": "sum",
+        "transmission": "first",
+        "weights_digest": "first",
     }
-    if first["accuracy"] is not None:
-        accuracies = [r["accuracy"] for r in results]
+    several["transmissions"] = [result["transmission"] for result in results]
+    several["weight_mses"] = [result["weight_mse"] for result in results]
+    several["sdrs_db"] = [result["sdr_db"] for result in results]
+    accuracies = [a for result in results if (a := result["accuracy"]) is not None]
+    if accuracies:
         mean, low, high = mean_and_interval(accuracies)
-        summary |= {
-            "accuracy": mean,
+        several |= {
             "accuracy_mean": mean,
             "accuracy_low": low,
             "accuracy_high": high,
             "accuracies": accuracies,
         }
-    return summary
+    return {
+        **first,
+        "accuracy": several.get("accuracy_mean"),
+        "correct": _mean([result["correct"] for result in results]),
+        "weight_mse": sum(several["weight_mses"]) / len(results),
+        "sdr_db": _mean(several["sdrs_db"]),
+        "seconds": {k: sum(r["seconds"][k] for r in results) for k in first["seconds"]},
+        **several,
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where there is none: nothing was asked for, or one is infinite."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None

@@ -8,14 +8,39 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from weightcast import plugins
+from weightcast.errors import BadUse
 from weightcast.tasks import Task
 from weightcast.tasks.cifar10 import Cifar10
 from weightcast_client.settings import Settings
+from weightcast_web.running.command import BAD_USE
 from weightcast_web.running.sockets import bind, url_of
+
+
+@contextmanager
+def link_to(
+    link: str | None, receiver: str | None, settings: Settings, task: Task | None
+) -> Iterator[tuple[str, Settings]]:
+    """Yield the URL of a link and the settings to call it with; start what is not there.
+
+    Args:
+        link: one that runs; None starts one.
+        receiver: one that runs; None starts one, too, unless there is a link.
+        settings: of the sender.
+        task: as for `own_services`.
+    """
+    if link is not None:
+        yield link, settings
+        return
+    settings = settings.with_token()
+    with ExitStack() as stack:
+        if receiver is not None:
+            yield stack.enter_context(own_link(receiver, settings)), settings
+        else:
+            yield stack.enter_context(own_services(settings, task))[0], settings
 
 
 @contextmanager
@@ -56,6 +81,14 @@ def _remove(folder: Path) -> None:
         time.sleep(0.05)
 
 
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the exit code of a process that has ended, or is about to."""
+    try:
+        return process.wait(timeout=0.3)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 @contextmanager
 def own_link(receiver: str, settings: Settings) -> Iterator[str]:
     """Start a link to a receiver and yield its URL; then stop it.
@@ -84,6 +117,11 @@ def _service(module: str, *arguments: str, settings: Settings) -> Iterator[str]:
         )
     try:
         yield url
+    except BadUse:
+        if _ended(process) == BAD_USE:
+            raise SystemExit(BAD_USE) from None  # It has said itself what is wrong.
+        raise
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from weightcast.channels.crossing import with_std
+from weightcast.channels.specs import with_std
 from weightcast.errors import ModelError
 from weightcast.experiment.examiner import setup_for
 from weightcast.models import zoo

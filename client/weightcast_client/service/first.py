@@ -11,22 +11,24 @@ from typing import Any
 
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.service.store import FINISHED, Row, Store
-from weightcast_web.events.changes import HEARTBEAT_S, Board
+from weightcast_web.events.changes import HEARTBEAT_S, Changes
 from weightcast_web.telemetry.logs import tell
 
 _log = logging.getLogger(__name__)
 
 
 async def follow_first(
-    body: SendBody, store: Store, board: Board, wake: Callable[[], None]
+    body: SendBody, store: Store, changes: Changes, wake: Callable[[], None]
 ) -> None:
     """Queue a send unless it has been queued before, and log what came of it."""
     text = body.model_dump_json()
     key = f"first-{hashlib.sha256(text.encode()).hexdigest()}"
     row = await to_thread(store.create, secrets.token_hex(16), text, key, None)
+    if row.state not in FINISHED:
+        tell(_log, "sending a first model, which is evaluated as it arrives, then as it was")
     wake()
-    async with aclosing(board.changes(row.id, HEARTBEAT_S)) as changes:
-        async for _ in changes:
+    async with aclosing(changes.follow(row.id, HEARTBEAT_S)) as news:
+        async for _ in news:
             row = await to_thread(store.get, row.id)
             if row.state in FINISHED:
                 tell(_log, told(row))

@@ -1,24 +1,19 @@
-"""Keeps one worker process alive and has it do the sends, oldest first."""
+"""Runner: has a worker process do the sends, oldest first."""
 
 import asyncio
 import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from weightcast.errors import LinkError, WeightcastError
+from weightcast.errors import LinkError
 from weightcast_client.service.store import UNFINISHED, Row, Store
-from weightcast_client.service.telemetry import Journal
-from weightcast_web.events.changes import Board
+from weightcast_client.service.telemetry import Telemetry
+from weightcast_web.events.changes import Changes
 from weightcast_web.refusal import Refusal
-from weightcast_web.workers.process import WorkerProcess
-
-MAX_TRIES = 2
-PAUSE_S = 1.0
-_log = logging.getLogger(__name__)
+from weightcast_web.workers.keeping import MAX_TRIES, KeptWorker
 
 
 class Runner:
@@ -26,30 +21,26 @@ class Runner:
 
     Args:
         store: where sends wait and results go.
-        board: is told whatever is new.
-        hire: starts a worker.
+        changes: is told whatever is new.
+        worker: does the work.
         forget: deletes a transmission at the receiver.
-        journal: told of what happens.
-        worker: the first one, if it runs already.
+        telemetry: is told of what happens.
     """
 
     def __init__(
         self,
         store: Store,
-        board: Board,
-        hire: Callable[[], WorkerProcess],
+        changes: Changes,
+        worker: KeptWorker,
         forget: Callable[[str], None],
-        journal: Journal,
-        worker: WorkerProcess | None = None,
+        telemetry: Telemetry,
     ) -> None:
-        self._store, self._board, self._hire, self._forget = store, board, hire, forget
-        self._journal, self._first = journal, worker
-        self._worker: WorkerProcess
+        self._store, self._changes, self._worker = store, changes, worker
+        self._forget, self._telemetry = forget, telemetry
         self._doing, self._began = "", 0.0
         self._has_leftovers = True
         self._tries: Counter[str] = Counter()
         self._wake = asyncio.Event()
-        self.is_alive = False
 
     def wake(self) -> None:
         """Say that something may be queued."""
@@ -59,41 +50,27 @@ class Runner:
         """Take a send out of the queue, or end the work on it; refuse with 409 if it is over."""
         if await asyncio.to_thread(self._store.finish, id_, "cancelled"):
             if self._doing == id_:
-                self._worker.kill()
-            self._journal.cancelled(id_)
-            self._board.change(id_, None)
+                self._worker.process.kill()
+            self._telemetry.cancelled(id_)
+            self._changes.note(id_, None)
         row = await asyncio.to_thread(self._store.get, id_)
         if row.state != "cancelled":
             raise Refusal(409, "finished", f"the send is {row.state}")
 
     async def run(self) -> None:
         """Work until cancelled; then end the worker."""
-        self._worker = self._first or self._hire()
-        self._journal.worker_started(is_first=True)
-        self.is_alive = True
-        try:
-            while True:
-                try:
-                    if self._has_leftovers:
-                        await self._clear()
-                    if not self._worker.is_running:
-                        await self._worker.end()
-                        self._worker = self._hire()
-                        self._journal.worker_started(is_first=False)
-                    self._wake.clear()
-                    row = await asyncio.to_thread(self._store.next_unfinished)
-                    if row is None:
-                        await self._wake.wait()
-                    else:
-                        await self._work_on(row)
-                except (WeightcastError, OSError, ValueError) as error:
-                    # Trouble with the database or the machine: what is queued stays queued.
-                    _log.error("cannot work, trying again in %s s", PAUSE_S, exc_info=error)
-                    await self._worker.end()
-                    await asyncio.sleep(PAUSE_S)
-        finally:
-            self.is_alive = False
-            await self._worker.end()
+        await self._worker.keep_busy(self._do_next)
+
+    async def _do_next(self) -> None:
+        """Do the send that has waited longest, or wait."""
+        if self._has_leftovers:
+            await self._clear()
+        self._wake.clear()
+        row = await asyncio.to_thread(self._store.next_unfinished)
+        if row is None:
+            await self._wake.wait()
+        else:
+            await self._work_on(row)
 
     async def _work_on(self, row: Row) -> None:
         self._doing = row.id
@@ -101,15 +78,15 @@ class Runner:
             if not await asyncio.to_thread(self._store.change, row.id, state="sending"):
                 return
             self._began = time.monotonic()
-            self._board.ring(row.id)
-            self._journal.sending(row.id)
+            self._changes.wake(row.id)
+            self._telemetry.sending(row.id)
             draws = await asyncio.to_thread(self._store.draws, row.id)
             with suppress(BrokenPipeError):
-                await self._worker.order({"id": row.id, "body": row.body, "draws": draws})
-            while text := await self._worker.line():
+                await self._worker.process.order({"id": row.id, "body": row.body, "draws": draws})
+            while text := await self._worker.process.line():
                 if await self._note(row.id, json.loads(text)):
                     return
-            await self._mourn(row.id, await self._worker.end())
+            await self._note_death(row.id, await self._worker.process.end())
         finally:
             self._doing = ""
 
@@ -117,9 +94,9 @@ class Runner:
         """Keep what the worker says; return whether it was its last word on this send."""
         match line:
             case {"phases": _}:
-                self._board.change(id_, line)
+                self._changes.note(id_, line)
             case {"transmission": transmission}:
-                self._journal.opened(id_, transmission)
+                self._telemetry.opened(id_, transmission)
                 # Also when the send was cancelled meanwhile: then it is to be deleted.
                 allowed = (*UNFINISHED, "cancelled")
                 await asyncio.to_thread(self._store.change, id_, allowed, transmission=transmission)
@@ -127,32 +104,32 @@ class Runner:
                 await asyncio.to_thread(self._store.add_draw, id_, result)
             case {"result": result}:
                 if await self._finish(id_, "done", result=json.dumps(result)):
-                    self._journal.done(id_, result, time.monotonic() - self._began)
+                    self._telemetry.done(id_, result, time.monotonic() - self._began)
                 return True
             case {"error": error}:
                 await self._fail(id_, error)
                 return True
         return False
 
-    async def _mourn(self, id_: str, code: int) -> None:
+    async def _note_death(self, id_: str, code: int) -> None:
         """Decide what becomes of a send whose worker died or was killed."""
         if (await asyncio.to_thread(self._store.get, id_)).state == "cancelled":
             self._has_leftovers = True
             return
         self._tries[id_] += 1
-        self._journal.worker_died(id_, code)
+        self._telemetry.worker_died(id_, code)
         if self._tries[id_] >= MAX_TRIES:
             error = {"kind": "WorkerDied", "detail": f"the worker died {MAX_TRIES} times over it"}
             await self._fail(id_, error)
 
     async def _fail(self, id_: str, error: dict[str, Any]) -> None:
         if await self._finish(id_, "failed", error=json.dumps(error)):
-            self._journal.failed(id_, error)
+            self._telemetry.failed(id_, error)
 
     async def _finish(self, id_: str, state: str, **fields: Any) -> bool:
         """Keep the end of a send; return whether it was not cancelled meanwhile."""
         is_kept = await asyncio.to_thread(self._store.finish, id_, state, **fields)
-        self._board.change(id_, None)
+        self._changes.note(id_, None)
         return is_kept
 
     async def _clear(self) -> None:
@@ -165,4 +142,4 @@ class Runner:
                 gone: dict[str, Any] = {"transmission": None}
                 await asyncio.to_thread(self._store.change, row.id, ("cancelled",), **gone)
             except LinkError as error:
-                self._journal.left(row.id, row.transmission, error)
+                self._telemetry.left(row.id, row.transmission, error)

@@ -1,4 +1,4 @@
-"""What happens in a sender service, told once: a line for the log and numbers for Prometheus."""
+"""Telemetry: what happens in a sender service, as lines of the log and numbers for Prometheus."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 WORK_BUCKETS_S = (0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 
 
-class Journal:
+class Telemetry:
     """Tells of sends and of the worker.
 
     Args:
@@ -82,7 +82,7 @@ class Journal:
         tell(_log, "worker died", logging.WARNING, send=id_, code=code)
 
 
-class Census(Collector):
+class SendCounts(Collector):
     """Sends by state, as they were when somebody looked last.
 
     Args:

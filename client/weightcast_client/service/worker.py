@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from weightcast.errors import WeightcastError
+from weightcast.experiment.figures import DrawResult
 from weightcast.setup import KINDS
+from weightcast_client.calling.transport import transport_to
 from weightcast_client.sending.draws import send_draws
-from weightcast_client.sending.send import make_plan
-from weightcast_client.sending.transport import transport_to
+from weightcast_client.sending.planning import plan_send
+from weightcast_client.sending.watching import Watch
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.settings import Settings
 from weightcast_web.workers.lines import orders, write
@@ -24,7 +26,7 @@ from weightcast_web.workers.lines import orders, write
 REPORT_EVERY_S = 0.1
 
 
-class Diary:
+class SendLines:
     """Writes what happens to a send, its progress not more often than every tenth of a second.
 
     Args:
@@ -51,7 +53,7 @@ class Diary:
         self._phases.clear()
         self._write(transmission=transmission)
 
-    def arrived(self, result: dict[str, Any]) -> None:
+    def arrived(self, result: DrawResult) -> None:
         """Write that a draw is done."""
         self._draw += 1
         self._phases.clear()
@@ -67,23 +69,19 @@ def handle(order: dict[str, Any], settings: Settings) -> dict[str, Any]:
     id_ = order["id"]
     try:
         body = SendBody.model_validate_json(order["body"])
-        diary = Diary(id_, len(order["draws"]), body.repeat)
+        lines = SendLines(id_, len(order["draws"]), body.repeat)
         with (
             body.open(settings.models) as (model, setup),
             transport_to(settings.link, settings, settings.patience) as transport,
         ):
             result = send_draws(
-                model,
-                setup,
-                make_plan(model, setup),
+                plan_send(model, setup),
                 body.repeat,
                 transport,
                 settings,
-                diary,
+                Watch(report=lines.report, opened=lines.opened, arrived=lines.arrived),
                 key=id_,
                 done=order["draws"],
-                opened=diary.opened,
-                arrived=diary.arrived,
             )
         return {"id": id_, "result": result}
     except (WeightcastError, OSError) as error:

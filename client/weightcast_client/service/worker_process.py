@@ -6,7 +6,7 @@ from weightcast_client.settings import Settings
 from weightcast_web.workers.process import WorkerProcess
 
 
-def hire(settings: Settings) -> WorkerProcess:
+def start_worker(settings: Settings) -> WorkerProcess:
     """Start a worker; what a killed one has left in its scratch folder is deleted."""
     scratch = settings.data / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)

@@ -7,7 +7,7 @@ from weightcast.arrays import GROUP, LARGEST, Bits, Weights, refuse_non_finite
 from weightcast.coding.base import Arrived, Sent
 from weightcast.coding.combining import combined
 from weightcast.coding.paper.plans import Span, kernels
-from weightcast.decoding import Decoder, Prior
+from weightcast.decoding import Decoder, Prior, Values
 
 ONE_CLASS = np.uint32(0xFFFFFFFF)
 """A threshold above every magnitude, for the kernels."""
@@ -67,10 +67,9 @@ def decode_block(
     side: dict[str, Bits],
     decoder: Decoder,
     *,
-    small: Span,
-    large: Span | None = None,
-    r_small: int = 1,
-    r_large: int = 1,
+    spans: tuple[Span, Span | None],
+    uses: tuple[int, int] = (1, 1),
+    scale: Values | None = None,
 ) -> Weights:
     """Map symbols back to a block of ``n`` weights; repetitions are combined in float64.
 
@@ -81,33 +80,52 @@ def decode_block(
         n: weights in the block.
         side: their signs and classes.
         decoder: what estimates a symbol from what arrived of it.
-        small, large, r_small, r_large: as for `encode_block`.
+        spans, uses: small and large, as for `encode_block`.
+        scale: of each weight, shape (n,), if the decoder needs it.
     """
-    spans = _backward(small), _backward(large or small)
+    small, large = spans
+    maps = _backward(small), _backward(large or small)
     if decoder.limit is None:
-        is_large = unpacked(side["classes"], n) if large else np.zeros(n, bool)
-        z, state = combined(arrived, np.where(is_large, r_large, r_small))
-        estimate = decoder.estimate(z, state, Prior())
-        centre, half = np.where(is_large[:, None], spans[1], spans[0]).T
-        found: Weights = np.clip(centre + half * estimate, -LARGEST, LARGEST).astype(np.float32)
-        if "signs" in side:
-            np.negative(found, where=unpacked(side["signs"], n), out=found)
-        return found
+        return _estimated(arrived, n, side, decoder, maps, uses, scale)
     symbols = arrived.symbols
     weights = np.empty(n + -n % GROUP, np.float32)
     missing = len(weights) - n
     if missing:
-        symbols = np.concatenate([symbols, np.zeros(r_small * missing, np.float32)])
+        symbols = np.concatenate([symbols, np.zeros(uses[0] * missing, np.float32)])
     kernels().decode_into(
         weights,
         symbols,
         _as_words(side["signs"], n) if "signs" in side else _NO_WORDS,
         _as_words(side["classes"], n) if large else _NO_WORDS,
-        *spans,
-        (r_small, r_large),
+        *maps,
+        uses,
         decoder.limit,
     )
     return weights[:n]
+
+
+def _estimated(
+    arrived: Arrived,
+    n: int,
+    side: dict[str, Bits],
+    decoder: Decoder,
+    maps: tuple[Span, Span],
+    uses: tuple[int, int],
+    scale: Values | None,
+) -> Weights:
+    """Return the weights as the decoder's `estimate` has them."""
+    is_large = unpacked(side["classes"], n) if "classes" in side else np.zeros(n, bool)
+    z, state = combined(arrived, np.where(is_large, uses[1], uses[0]))
+    centre, half = np.where(is_large[:, None], maps[1], maps[0]).T
+    is_magnitude = "signs" in side
+    prior = Prior(
+        scale=scale, centre=centre, half=half, is_magnitude=is_magnitude, is_large=is_large
+    )
+    estimate = decoder.estimate(z, state, prior)
+    found: Weights = np.clip(centre + half * estimate, -LARGEST, LARGEST).astype(np.float32)
+    if is_magnitude:
+        np.negative(found, where=unpacked(side["signs"], n), out=found)
+    return found
 
 
 def count_bits(bits: Bits) -> int:

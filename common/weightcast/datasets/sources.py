@@ -4,19 +4,16 @@ The sources are tried in order. One that fails is a part of one line, never a tr
 that it left stays behind. Arrays are verified when they are kept and whenever they are loaded.
 """
 
-import fcntl
 import hashlib
+import http.client
 import lzma
-import os
 import secrets
-import shutil
 import struct
 import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.cache import SCRATCH, alone, scratch_folder, tidy
 from weightcast.datasets.samples import split
 from weightcast.errors import DataError
 
@@ -32,9 +30,6 @@ Arrays = dict[str, Bytes]
 
 Source = Callable[[Path, Fetching], Arrays]
 """Returns arrays by name; may write what it likes into the empty folder that it is given."""
-
-SCRATCH = "weightcast-download-"
-"""What the names of unfinished files and folders in a cache begin with."""
 
 BROKEN = (
     DataError, OSError, EOFError, ValueError, SyntaxError, OverflowError, RuntimeError, MemoryError,
@@ -45,6 +40,12 @@ BROKEN = (
 
 (A broken PNG is a SyntaxError of Pillow, a zip with a password a RuntimeError.)
 """
+
+FOREIGN = (
+    *BROKEN, ImportError, LookupError, TypeError, AssertionError, ArithmeticError, AttributeError,
+    http.client.HTTPException,
+)  # fmt: skip
+"""What libraries raise besides, for the same, or for a package that they need."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -172,18 +173,21 @@ class PinnedArrays:
             DataError: no source could give them; the message says what each of them said.
         """
         if self.is_there(cache):
+            tidy(cache)
             return "cache"
         with alone(cache, report):
             if self.is_there(cache):
                 return "cache"
             said = []
             for name, source in sources.items():
-                try:
-                    with scratch_folder(cache) as scratch:
+                with scratch_folder(cache) as scratch:
+                    try:
                         self._keep(cache, source(scratch, report))
-                    return name
-                except BROKEN as error:
-                    said.append(f"{name}: {one_line(error)}")
+                        return name
+                    except BROKEN as error:
+                        said.append(f"{name}: {one_line(error)}")
+        if len(sources) > 1:
+            said.append(f"`{self.command} --from FILE` takes an archive that you have")
         raise DataError(f"cannot get {self.title}; {'; '.join(said)}")
 
     def _keep(self, cache: Path, arrays: Arrays) -> None:
@@ -195,51 +199,6 @@ class PinnedArrays:
 
     def _path(self, cache: Path, name: str) -> Path:
         return cache / f"{self.prefix}-{name}.npy"
-
-
-@contextmanager
-def alone(cache: Path, report: Fetching = silent) -> Iterator[None]:
-    """Hold the lock of a cache, and first remove what killed downloads left in it.
-
-    Raises:
-        DataError: the cache cannot be made or locked.
-    """
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        folder = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise DataError(f"'{cache}' cannot be the cache: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("another download", 0, 0)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        for left in cache.glob(f"{SCRATCH}*"):
-            _remove(left)
-        yield
-    except OSError as error:
-        raise DataError(f"the cache '{cache}': {one_line(error)}") from None
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def scratch_folder(cache: Path) -> Iterator[Path]:
-    """Make an empty folder in the cache, and remove it at the end."""
-    folder = cache / f"{SCRATCH}{secrets.token_hex(8)}"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        _remove(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -33,6 +33,7 @@ class Clipped:
 
     name: ClassVar[str] = "clipped"
     uses_state: ClassVar[bool] = False
+    scope: ClassVar[None] = None
 
     limit: float = 1.0
 

@@ -23,6 +23,7 @@ class Inversion:
 
     name: ClassVar[str] = "inversion"
     uses_state: ClassVar[bool] = False
+    scope: ClassVar[None] = None
 
     @property
     def limit(self) -> float:

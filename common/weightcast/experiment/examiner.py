@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from weightcast.arrays import WeightSource
 from weightcast.errors import DataError, ModelError
-from weightcast.models.weights import Model
+from weightcast.models.weights import Layout, Model, put_together
 from weightcast.registry import build, spec_of
 from weightcast.setup import Setup
 from weightcast.tasks import TASKS, Fetching, Report, Samples, Score, Task
@@ -23,7 +27,7 @@ KEPT = 4
 
 
 class Examiner:
-    """Scores models one after the other; samples are loaded once.
+    """Examiner: scores models one after the other; samples are loaded once.
 
     Args:
         cache: folder of data sets.
@@ -58,12 +62,26 @@ class Examiner:
         network = loaded(task.network, tensors, task.name)
         return task.score(network, self.prepare(setup), report, arithmetic)
 
+    def score_model(
+        self,
+        setup: Setup,
+        model: Model,
+        weights: WeightSource | None = None,
+        report: Report = lambda done, total: None,
+        arithmetic: str | None = None,
+    ) -> Score:
+        """Return how well a model does with these weights, by default its own; see `score`."""
+        return self.score(setup, tensors_of(model, weights), report, arithmetic)
+
     def prepare(self, setup: Setup) -> Samples:
         """Load the samples, unless they are there, and return them; errors as for `score`."""
+        from weightcast.evaluation.cuda import resident
+
         task = _task(setup)
         key = f"{spec_of(task)} {setup.split} {setup.n_samples}"
         if key not in self._samples:
-            self._samples[key] = task.samples(self._cache, setup.split, setup.n_samples)
+            found = task.samples(self._cache, setup.split, setup.n_samples)
+            self._samples[key] = resident(found)
             while len(self._samples) > KEPT:
                 self._samples.popitem(last=False)
         return self._samples[key]
@@ -126,14 +144,22 @@ def setup_for(spec: Mapping[str, Any], model: Model, *, from_text: bool = False)
     return dataclasses.replace(setup, task=known_task_of(model, setup.task))
 
 
-def figures_of(score: Score) -> dict[str, Any]:
-    """Return the figures of an evaluation under the names that results use."""
-    return {
-        "accuracy": score.accuracy,
-        "correct": score.correct,
-        "n_images": score.n_samples,
-        "arithmetic": score.arithmetic,
-    }
+def tensors_of(model: Model, weights: WeightSource | None = None) -> dict[str, Tensor]:
+    """Return the state_dict of a model with these weights, by default its own, as float32."""
+    import torch
+    from safetensors.torch import load
+
+    source = model if weights is None else weights
+    file = io.BytesIO()
+    carried = Layout((), model.layout.carried)
+    put_together(file, carried, (), {tensor.name: raw for tensor, raw in model.carried()})
+    tensors: dict[str, Tensor] = load(file.getvalue())
+    end = 0
+    for tensor in model.layout.weights:
+        start, end = end, end + tensor.n_values
+        values = np.array(source[start:end]).reshape(tensor.shape)
+        tensors[tensor.name] = torch.from_numpy(values)
+    return tensors
 
 
 def _task(setup: Setup) -> Task:

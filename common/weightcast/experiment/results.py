@@ -1,19 +1,32 @@
-"""A file of results: one line of JSON per run that is done."""
+"""Results: a file with one line of JSON per run that is done."""
 
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypedDict, cast
 
 from weightcast.errors import FormatError, ParameterError, UnknownNameError
-from weightcast.experiment.runs import Run, run_of
+from weightcast.experiment.figures import RunResult
+from weightcast.experiment.runs import Run, RunFields, run_of
+from weightcast.paths import expanded
 
-Figures = Mapping[str, Any]
-_START = b'{"model": '
-"""How every row begins, torn or not."""
+_STARTS = (b'{"model": ', b'{"transmission": ')
+"""How every row begins, torn or not: of a sweep, and of `client send --json`."""
+
+
+class MadeBy(TypedDict, total=False):
+    """Maker of a row of results, if it is told."""
+
+    made_by: str
+
+
+class RowFields(RunFields, RunResult, MadeBy):
+    """Fields of a row of results, with the keys of `docs/results.md`."""
 
 
 class Row(NamedTuple):
@@ -21,11 +34,11 @@ class Row(NamedTuple):
 
     Args:
         run: that was done.
-        figures: the whole line, with the keys of `docs/results.md`.
+        figures: the whole line.
     """
 
     run: Run
-    figures: Figures
+    figures: RowFields
 
 
 class Results:
@@ -38,10 +51,10 @@ class Results:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = expanded(path)
         self._rows: dict[str, Row] = {}
-        if path.exists():
-            with _locked(path, "rb") as file:
+        if self.path.exists():
+            with _locked(self.path, "rb") as file:
                 self._read(file)
 
     def __contains__(self, run: Run) -> bool:
@@ -56,9 +69,10 @@ class Results:
         """Return all rows, in the order of the file."""
         return list(self._rows.values())
 
-    def add(self, run: Run, figures: Figures) -> None:
+    def add(self, run: Run, result: RunResult, made_by: str | None = None) -> None:
         """Append the result of a run, durably; a torn last line goes."""
-        row = Row(run, run.row() | dict(figures))
+        maker: MadeBy = {} if made_by is None else {"made_by": made_by}
+        row = Row(run, {**run.row(), **result, **maker})
         self._rows[run.key] = row
         with _locked(self.path, "ab+") as file:
             _drop_torn_line(file)
@@ -73,21 +87,34 @@ class Results:
             self._read(file)
             keys = sorted(self._rows, key=lambda key: order.get(key, len(order)))
             lines = (json.dumps(self._rows[key].figures) + "\n" for key in keys)
-            temporary = self.path.with_suffix(".new")
-            temporary.write_text("".join(lines))
-            temporary.replace(self.path)
+            place = self.path.resolve()
+            new = place.with_name(f".{place.name}.{secrets.token_hex(4)}.new")
+            new.write_text("".join(lines))
+            shutil.copymode(place, new)
+            new.replace(place)
 
     def _read(self, file: IO[bytes]) -> None:
-        for n, row in _whole_lines(self.path, file):
-            try:
-                run = run_of(row)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise FormatError(
-                    f"'{self.path}': line {n} is not a row of results: {error!r}"
-                ) from None
-            except (ParameterError, UnknownNameError) as error:
-                raise FormatError(f"'{self.path}': line {n}: {error}") from None
-            self._rows[run.key] = Row(run, row)
+        file.seek(0)
+        for n, fields in whole_lines(self.path, file.read())[0]:
+            row = row_of(fields, f"'{self.path}': line {n}")
+            self._rows[row.run.key] = row
+
+
+def row_of(fields: dict[str, Any], where: str) -> Row:
+    """Return a row of results as it stands in a file.
+
+    Raises:
+        FormatError: it is none; begins with ``where``.
+    """
+    try:
+        run = run_of(fields)
+    except (ParameterError, UnknownNameError) as error:
+        raise FormatError(f"{where}: {error}") from None
+    except KeyError as error:
+        raise FormatError(f"{where} is not a row of results: it has no {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{where} is not a row of results: {error}") from None
+    return Row(run, cast(RowFields, fields))
 
 
 @contextmanager
@@ -109,27 +136,35 @@ def _drop_torn_line(file: IO[bytes]) -> None:
         return
     file.seek(0)
     rest = file.read().rpartition(b"\n")[2]
-    if _parsed(rest) is None:
+    if parsed(rest) is None:
         file.truncate(size - len(rest))
     else:
         file.write(b"\n")
 
 
-def _whole_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number, row) of each line; a torn last one is left out."""
-    file.seek(0)
-    lines = file.read().split(b"\n")
+def whole_lines(path: Path, text: bytes) -> tuple[list[tuple[int, dict[str, Any]]], int | None]:
+    """Return (number, row) of each line that is not blank, and the number of a torn last one.
+
+    Raises:
+        FormatError: a line is no JSON object, and not the last one, cut off.
+    """
+    found, lines = [], text.split(b"\n")
     for n, line in enumerate(lines, 1):
-        row = _parsed(line)
+        row = parsed(line)
         if row is not None:
-            yield n, row
-        elif n < len(lines) or not (line + _START[len(line) :]).startswith(_START):
-            raise FormatError(f"'{path}': line {n} is not a row of results")
+            found.append((n, row))
+        elif line.strip():
+            starts = [start for start in _STARTS if start[: len(line)] == line[: len(start)]]
+            if n < len(lines) or not starts:
+                raise FormatError(f"'{path}': line {n} is not a row of results")
+            return found, n
+    return found, None
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a line is, or None."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

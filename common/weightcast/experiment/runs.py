@@ -1,14 +1,23 @@
-"""One row of results before it is run."""
+"""Runs: rows of results before they are run."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 from weightcast.models.naming import matches
 from weightcast.registry import Spec
 from weightcast.setup import Setup
+
+
+class RunFields(TypedDict):
+    """Fields of a row of results that say which run it is of."""
+
+    model: str
+    model_digest: str
+    setup: Spec
+    noisy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +40,7 @@ class Run:
         """Return whether noise is let through on a tensor of this name, see `naming.matches`."""
         return matches(tensor, self.noisy)
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> RunFields:
         """Return the fields of its row of results."""
         return {
             "model": self.model,
@@ -50,14 +59,18 @@ def run_of(row: Mapping[str, Any]) -> Run:
     """Return the run of a row of results, in today's form or in an earlier one.
 
     Raises:
-        KeyError, UnknownNameError, ParameterError: not a row of results.
+        KeyError, TypeError, UnknownNameError, ParameterError: not a row of results.
     """
-    return Run(
-        model=row["model"],
-        model_digest=row["model_digest"],
-        setup=Setup.from_spec(row["setup"] if "setup" in row else _before_setups(row)),
-        noisy=row.get("noisy", "*"),
-    )
+    texts = {
+        "model": row["model"],
+        "model_digest": row["model_digest"],
+        "noisy": row.get("noisy", "*"),
+    }
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be a text, got {text!r}")
+    setup = Setup.from_spec(row["setup"] if "setup" in row else _before_setups(row))
+    return Run(setup=setup, **texts)
 
 
 def _before_setups(row: Mapping[str, Any]) -> Spec:

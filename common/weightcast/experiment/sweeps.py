@@ -20,27 +20,34 @@
     std = [0.01, 0.1]
 """
 
+import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
 from weightcast.decoding import DECODERS, DEFAULT_DECODER
-from weightcast.errors import FormatError
+from weightcast.errors import FormatError, ParameterError, UnknownNameError
 from weightcast.experiment.examiner import task_of
 from weightcast.experiment.runs import Run
 from weightcast.models import zoo
+from weightcast.models.naming import shown
 from weightcast.models.weights import open_model
+from weightcast.paths import expanded
 from weightcast.registry import Kind, Spec, build
 from weightcast.setup import Setup
 from weightcast.tasks import TASKS, Split, Task
 
 Grid = dict[str, dict[str, Any]]
+Texts = str | Annotated[list[str], Field(min_length=1)]
+
+MOST_RUNS = 1_000_000
+TABLES: dict[str, Kind[Any]] = {"schemes": SCHEMES, "decoders": DECODERS, "channels": CHANNELS}
 
 
 class Facts(NamedTuple):
@@ -66,7 +73,7 @@ class Sweep(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    model: str | list[str]
+    model: Texts
     draws: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
     task: str | Spec | None = None
@@ -74,7 +81,7 @@ class Sweep(BaseModel):
     n_samples: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("n_samples", "n_images")
     )
-    noisy: str | list[str] = "*"
+    noisy: Texts = "*"
     schemes: Grid = Field(min_length=1)
     decoders: Grid = {DEFAULT_DECODER: {}}
     channels: Grid = Field(min_length=1)
@@ -88,6 +95,11 @@ class Sweep(BaseModel):
         Raises:
             UnknownNameError, ParameterError: a model, scheme or channel that there cannot be.
         """
+        n_runs = self.draws * len(_listed(self.model)) * len(_listed(self.noisy))
+        for _, kind, axes in self.tables():
+            n_runs *= sum(1 for _ in _grid(kind, axes))
+        if n_runs > MOST_RUNS:
+            raise ParameterError(f"a sweep has at most {MOST_RUNS:,} runs, got {n_runs:,}")
         facts = {model: facts_of(model) for model in _listed(self.model)}
         own = None if self.task is None else build(TASKS, self.task)
         return [
@@ -101,6 +113,10 @@ class Sweep(BaseModel):
             for noisy in _listed(self.noisy)
             for setup in self._setups(own or facts[model].task)
         ]
+
+    def tables(self) -> list[tuple[str, Kind[Any], Grid]]:
+        """Return the tables of things and their params by name."""
+        return [(name, kind, getattr(self, name)) for name, kind in TABLES.items()]
 
     def _setups(self, task: Task | None) -> Iterator[Setup]:
         n_samples = self.n_samples
@@ -129,17 +145,74 @@ def read_sweep(path: Path) -> Sweep:
 
     Raises:
         FormatError: it is not there, not TOML, or has fields that a sweep does not have.
+        UnknownNameError, ParameterError: a scheme, decoder or channel that there cannot be.
     """
+    path = expanded(path)
     try:
-        return Sweep.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"cannot read the sweep '{path}': {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise FormatError(f"'{path}' is not TOML: {error}") from None
+    try:
+        sweep = Sweep.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise FormatError(f"'{path}': {where}: {first['msg']}") from None
+        keys, said = _first(error)
+        raise FormatError(f"{where(path, text, keys)}: {said}") from None
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"'{path}' is not TOML: {error}") from None
+    for table, kind, axes in sweep.tables():
+        for name, params in axes.items():
+            try:
+                list(_grid(kind, {name: params}))
+            except (ParameterError, UnknownNameError) as error:
+                keys = (table, name, *[key for key in params if f"'{key}'" in str(error)][:1])
+                raise type(error)(f"{where(path, text, keys)}: {error}") from None
+    return sweep
+
+
+def where(path: Path, text: str, keys: Sequence[str]) -> str:
+    """Return the file and, if it is found, the line in which a key of TOML or its table stands."""
+    table: tuple[str, ...] = ()
+    lines: dict[tuple[str, ...], int] = {}
+    for n, line in enumerate(text.splitlines(), 1):
+        is_table = line.lstrip().startswith("[")
+        try:
+            found = tomllib.loads(line if is_table else f"{line.partition('=')[0]}=0")
+        except (ValueError, RecursionError):
+            continue
+        names = _names(found)
+        table = names if is_table else table
+        lines.setdefault(names if is_table else table + names, n)
+    for length in range(len(keys), 0, -1):
+        if tuple(keys[:length]) in lines:
+            return f"'{path}', line {lines[tuple(keys[:length])]}"
+    return f"'{path}'"
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    """Return the names of the only key in each of the tables that lie in each other."""
+    names = []
+    while found and isinstance(found, dict):
+        name, found = next(iter(found.items()))
+        names.append(name)
+        found = found[0] if isinstance(found, list) else found
+    return tuple(names)
+
+
+def _first(error: ValidationError) -> tuple[list[str], str]:
+    """Return the keys that the first error is about, and what it is."""
+    errors = error.errors(include_url=False)
+    # Of a field that may be a text or a list, or a table, the last error is about the latter.
+    found = [one for one in errors if one["loc"][0] == errors[0]["loc"][0]][-1]
+    key = str(found["loc"][0])
+    keys = [key, *[str(step) for step in found["loc"][1:] if key in TABLES]]
+    if found["type"] == "extra_forbidden":
+        known = ", ".join(Sweep.model_fields)
+        return keys, f"no key {shown(key)} in a sweep; known: {known}"
+    if found["type"] == "missing":
+        return keys, f"a sweep needs '{key}'"
+    said = found["msg"].replace("Input should", "must")
+    value = shown(repr(found["input"]))[1:-1]
+    return keys, f"'{'.'.join(keys)}' {said[:1].lower()}{said[1:]}, got {value}"
 
 
 def _listed(value: str | list[str]) -> list[str]:
@@ -151,6 +224,12 @@ def _grid(kind: Kind[Any], axes: Mapping[str, Mapping[str, Any]]) -> Iterator[An
     for name, params in axes.items():
         hints = get_type_hints(kind[name])
         values = [_axis(value, hints.get(key)) for key, value in params.items()]
+        n = math.prod(len(axis) for axis in values)
+        if not 1 <= n <= MOST_RUNS:
+            raise ParameterError(
+                f"the params of {kind.noun} '{name}' may have 1 .. {MOST_RUNS:,} combinations,"
+                f" got {n:,}"
+            )
         for combination in product(*values):
             yield build(kind, {"name": name} | dict(zip(params, combination, strict=True)))
 

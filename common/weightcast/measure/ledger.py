@@ -5,9 +5,7 @@ error-free: side information, carried tensors and header, at the capacity C of t
 :math:`(n_{symbols} + bits / C) / n_{weights}` uses per weight.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -99,27 +97,3 @@ class ErrorMeter:
     def sdr_db(self) -> float:
         """Signal-to-distortion ratio sum w^2 / sum (w' - w)^2 in dB; infinite without error."""
         return sdr_db(self.signal, self.error)
-
-
-def figures(ledger: Ledger, symbols: SymbolMeter, error: ErrorMeter) -> dict[str, Any]:
-    """Return all figures of a transmission under the names that results use; infinity is None."""
-    return {
-        "n_weights": ledger.n_weights,
-        "n_symbols": ledger.n_symbols,
-        "uses_per_weight": ledger.uses_per_weight,
-        "side_bits": sum(ledger.side_bits.values()),
-        "carried_bits": ledger.carried_bits,
-        "header_bits": ledger.header_bits,
-        "bits": ledger.bits,
-        "extra_uses": ledger.extra_uses,
-        "all_in_uses_per_weight": ledger.all_in_uses_per_weight,
-        "capacity": _finite(ledger.capacity),
-        "average_power": symbols.average_power,
-        "peak": symbols.peak,
-        "weight_mse": error.weight_mse,
-        "sdr_db": _finite(error.sdr_db),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -18,7 +18,16 @@ def shown(name: str, limit: int = 80) -> str:
     if len(name) > limit:
         half = (limit - 1) // 2
         name = f"{name[:half]}…{name[-half:]}"
-    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in name) + "'"
+    return f"'{printable(name)}'"
+
+
+def printable(text: str) -> str:
+    """Return a text as one line without control characters, which a terminal would obey.
+
+    >>> printable("a line\\n\\x1b[2Janother")
+    'a line\\\\n\\\\x1b[2Janother'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from weightcast.errors import UnknownNameError
 from weightcast.models.files.sources import source_of
 from weightcast.models.naming import shown
+from weightcast.paths import expanded
 
 _FOLDER = Path(__file__).with_name("checkpoints")
 DEFAULT_MODEL = "resnet18-cifar10-l2"
@@ -28,16 +29,18 @@ def find(name: str) -> Path:
 
     Raises:
         UnknownNameError: neither a shipped model nor a path to anything.
+        ParameterError: as for `paths.expanded`.
     """
     shipped = models()
     if name in shipped:
         return shipped[name]
+    path = expanded(Path(name))
     try:
-        is_there = bool(name) and Path(name).exists()
+        is_there = bool(name) and path.exists()
     except OSError:  # `source_of` says why it cannot be looked at.
         is_there = True
     if is_there:
-        return Path(name)
+        return path
     known = ", ".join(shipped)
     raise UnknownNameError(
         f"no model {shown(name, 200)}: neither a file or folder nor one of the shipped: {known}"

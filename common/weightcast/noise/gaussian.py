@@ -82,7 +82,7 @@ class Noise:
         first = at // 4
         words = _philox(first, (at + n + 3) // 4 - first, self.seed, self.draw)
         flat = words.T.reshape(-1)[at - 4 * first :][:n]
-        return (flat + 0.5) * 2.0**-32
+        return (flat.astype(np.float64) + 0.5) * 2.0**-32
 
 
 @lru_cache(maxsize=1)

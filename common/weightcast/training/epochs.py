@@ -186,7 +186,7 @@ def running_mean(model: nn.Module, decay: float) -> AveragedModel | None:
     """
     if not decay:
         return None
-    average = get_ema_multi_avg_fn(decay)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from weightcast.channels import Channel
-from weightcast.channels.crossing import crossing_of
+from weightcast.channels.specs import channel_and_noise
 from weightcast.errors import FormatError
 from weightcast.models.tensors import MAX_DIMENSIONS, Tensor, check_type
 from weightcast.noise.gaussian import Noise
@@ -97,9 +97,9 @@ class Header(BaseModel):
         """Return the length of part ``n``, see the function of that name."""
         return part_bytes(self.n_symbols, n)
 
-    def crossing(self) -> tuple[Channel, Noise]:
+    def channel_and_noise(self) -> tuple[Channel, Noise]:
         """Return the channel and its noise; raises `UnknownNameError` or `ParameterError`."""
-        return crossing_of(self.setup)
+        return channel_and_noise(self.setup)
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON: these bytes are counted in the ledger."""

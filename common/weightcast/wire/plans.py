@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weightcast.coding import Scheme
+from weightcast.coding.scales import plan_type
 from weightcast.errors import FormatError
 from weightcast.models.tensors import Tensor
 from weightcast.registry import assemble
+from weightcast.setup import Setup
 from weightcast.wire.header import ArrayEntry
 
 Array = npt.NDArray[Any]
@@ -66,20 +67,20 @@ def read(array: Tensor, raw: bytes) -> Array:
 
 
 def assembled(
-    scheme: Scheme[Any],
+    setup: Setup,
     numbers: Mapping[str, int | float],
     arrays: Mapping[str, Array],
     tensors: Sequence[Tensor],
 ) -> Any:
-    """Return the plan of a scheme from its numbers, its arrays and the layout.
+    """Return the plan of a setup from its numbers, its arrays and the layout.
 
     Raises:
         ParameterError: not what the plan's type takes.
     """
-    cls = scheme.plan_type
+    cls = plan_type(setup.scheme.plan_type, setup.decoder)
     has_layout = _LAYOUT in (field.name for field in dataclasses.fields(cls))
     layout = {_LAYOUT: tuple(tensors)} if has_layout else {}
-    return assemble(cls, {**numbers, **arrays, **layout}, f"plan of '{scheme.name}'")
+    return assemble(cls, {**numbers, **arrays, **layout}, f"plan of '{setup.scheme.name}'")
 
 
 def _fields(plan: Any) -> dict[str, Any]:

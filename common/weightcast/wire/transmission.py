@@ -36,7 +36,7 @@ class Transmission:
             FormatError: counts that do not agree with it.
         """
         header, scheme = self.header, self.setup.scheme
-        plan = plans.assembled(scheme, header.plan_numbers, arrays, self.layout.weights)
+        plan = plans.assembled(self.setup, header.plan_numbers, arrays, self.layout.weights)
         if plan.n_weights != header.n_weights:
             raise FormatError(f"n_weights is {header.n_weights}, the plan has {plan.n_weights}")
         n_symbols = scheme.n_symbols(plan)

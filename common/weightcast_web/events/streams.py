@@ -1,8 +1,11 @@
-"""Answers that would go on for ever, and how they end when the service does."""
+"""Streams: server-sent events and other long answers, which end when the service does."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TypeVar
+
+FIELDS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""Of an answer with events: no proxy keeps them back, and none remembers them."""
 
 _Piece = TypeVar("_Piece")
 

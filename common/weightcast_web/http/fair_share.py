@@ -1,4 +1,4 @@
-"""Turns on the event loop: many long transfers leave room for short calls between their pieces."""
+"""Fair shares of the event loop: many long transfers leave room for short calls between pieces."""
 
 import asyncio
 from weakref import WeakKeyDictionary
@@ -9,7 +9,7 @@ AT_ONCE = 2
 _places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-async def turn() -> None:
+async def wait_for_fair_share() -> None:
     """Wait until one may move a piece; first come, first served.
 
     Without this, one round of the loop moves a piece of every transfer that has one, and whoever

@@ -1,27 +1,33 @@
 """Running a command: errors are one line on standard error, exit codes say whose fault it was."""
 
+import io
+import os
 import sys
+from contextlib import suppress
 
 import typer
 from pydantic import ValidationError
 
-from weightcast.errors import LinkError, WeightcastError
+from weightcast.errors import BadUse, LinkError, WeightcastError
+from weightcast.models.naming import printable
 
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
-class BadUse(LinkError):
-    """The other end cannot do what was asked for; asking again will not help."""
-
-
 def run(app: typer.Typer) -> None:
     """Run a command and leave the process: 0 done, 1 the run failed, 2 bad use."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # Not every terminal has every letter.
     try:
         code = app(standalone_mode=False) or DONE
         if code == INTERRUPTED:
             _complain("interrupted", code)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # Whoever read the output, such as `head`, wanted no more of it.
+        code = _left_alone(FAILED)
     except _UsageError as error:
         code = BAD_USE
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -39,8 +45,15 @@ def run(app: typer.Typer) -> None:
     except WeightcastError as error:
         code = _complain(str(error), BAD_USE)
     except OSError as error:
-        code = _complain(str(error), FAILED)
+        code = _left_alone(_complain(str(error), FAILED))
     sys.exit(code)
+
+
+def _left_alone(code: int) -> int:
+    """Let nothing more be written to a standard output that takes no more, and return the code."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _named(error: Exception) -> str:
@@ -57,6 +70,6 @@ def _first(error: ValidationError) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     print(f"error: {line}", file=sys.stderr)
     return code

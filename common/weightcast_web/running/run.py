@@ -10,8 +10,8 @@ import threading
 import uvicorn
 from fastapi import FastAPI
 
-from weightcast_web.connection import Room
-from weightcast_web.running.sockets import url_of
+from weightcast_web.connection import Connections
+from weightcast_web.running.sockets import address_of
 from weightcast_web.settings import ServiceSettings
 from weightcast_web.telemetry.logs import tell
 
@@ -36,7 +36,7 @@ def serve(
         app,
         access_log=False,
         log_config=None,
-        http=Room(settings).protocol,  # type: ignore[arg-type] # It calls what it is given.
+        http=Connections(settings).protocol,  # type: ignore[arg-type] # It calls what it is given.
         timeout_keep_alive=math.ceil(settings.idle_timeout_s),
         timeout_graceful_shutdown=settings.grace_s,  # type: ignore[arg-type]
         server_header=False,
@@ -53,7 +53,7 @@ def serve(
 
         threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     else:
-        tell(_log, f"listening on {url_of(listener)}")
+        tell(_log, f"listening on {address_of(listener)}")
     # The server raises the signal again when it has stopped, and that must not kill the process.
     signal.signal(signal.SIGTERM, server.handle_exit)
     server.run(sockets=[listener])

@@ -44,9 +44,15 @@ def _check_token(settings: ServiceSettings, address: str) -> None:
     if not re.fullmatch("[!-~]+", token):
         raise ParameterError(f"{name} must be one or more visible ASCII characters")
     if settings.production and token == DEVELOPMENT_TOKEN:
-        raise ParameterError(f"production needs a token of its own: {name} is the one for trying")
+        raise ParameterError(
+            f"production needs a token of its own: {name} is the one for trying"
+            " (Compose: set WEIGHTCAST_TOKEN)"
+        )
     if settings.production and len(token) < MIN_PRODUCTION_LENGTH:
-        raise ParameterError(f"{name} needs {MIN_PRODUCTION_LENGTH} characters in production")
+        raise ParameterError(
+            f"{name} needs {MIN_PRODUCTION_LENGTH} characters in production, has {len(token)}"
+            " (Compose: WEIGHTCAST_TOKEN)"
+        )
 
 
 def _is_loopback(address: str) -> bool:
@@ -85,6 +91,15 @@ def inherit(fd: int) -> socket.socket:
         return socket.socket(fileno=fd)
     except OSError as error:
         raise ParameterError(f"descriptor {fd} is not a socket: {error.strerror}") from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where a listening socket is reached: its URL, from here if it is on all addresses."""
+    url = url_of(listener)
+    if not ip_address(listener.getsockname()[0].partition("%")[0]).is_unspecified:
+        return url
+    here = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    return f"all addresses, here {here}"
 
 
 def url_of(listener: socket.socket) -> str:

@@ -1,19 +1,16 @@
 """What arrives: checked, kept on disk, noted in the database. Everything here may block."""
 
-import hashlib
 import secrets
 import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from weightcast.errors import FormatError
-from weightcast.wire.header import PART_SYMBOLS, parse_header
+from weightcast.wire.header import parse_header
 from weightcast.wire.side import SideReader
-from weightcast.wire.symbols import parse_symbols
 from weightcast.wire.transmission import Transmission, check
 from weightcast_server.settings import Settings
-from weightcast_server.storing.files import Folder, new_file, settle, taken_back
+from weightcast_server.storing.files import Folder, settle, taken_back
 from weightcast_server.storing.store import Store
 from weightcast_server.storing.tables import OPEN, Row
 from weightcast_web import failpoints
@@ -107,25 +104,29 @@ class Intake:
             went = f"part {n} went through {stamp or 'no channel'}"
             raise Refusal(409, "channel", f"{went}, the header says {channel}")
 
-    def keep_part(self, row: Row, n: int, file: BinaryIO) -> bool:
-        """Check and keep the symbols of a part; return whether they are new.
+    def part_bytes(self, row: Row, n: int) -> int:
+        """Return the length of a part, or refuse a number that no part has."""
+        return self.transmission(row).header.part_bytes(n)
+
+    def keep_part(self, row: Row, n: int, file: BinaryIO | None, digest: str) -> bool:
+        """Keep the symbols of a part; return whether they are new.
+
+        Args:
+            row: the transmission as it was when the body began.
+            n: number of the part.
+            file: under a name of its own in the folder of the parts; it gets its final name. None:
+                nothing is kept any more, a repeat is known by its digest.
+            digest: SHA-256 of the symbols, hexadecimal.
 
         Raises:
-            WeightcastError: they are not what the header promises, or other ones came before.
+            WeightcastError: other ones came before.
         """
-        body = file.read()
-        expected = self.transmission(row).header.part_bytes(n)
-        if len(body) != expected:
-            raise FormatError(f"part {n} has {len(body)} bytes, header promises {expected}")
-        parse_symbols(body, at=n * PART_SYMBOLS, limited=False)
-        digest = hashlib.sha256(body).hexdigest()
         folder = self.folder(row.id)
         path = folder.part(n, digest)
         there = self._store.parts(row.id).get(n)
         is_kept = there == digest and path.exists()
-        if row.state in OPEN and there in (None, digest) and not is_kept:
-            with new_file(path) as kept:
-                kept.write(body)
+        if file is not None and there in (None, digest) and not is_kept:
+            settle(file, path)
         with taken_back(folder, path):
             self._store.take_part(row.id, n, digest)
         failpoints.reach("part-noted")
@@ -139,17 +140,21 @@ class Intake:
         index = INDEX_BYTES + INDEX_TO_HEADER * len(row.header)
         return min(planes + index, self._settings.max_side_bytes)
 
-    def keep_side(self, row: Row, file: BinaryIO, digest: str) -> bool:
+    def keep_side(self, row: Row, file: BinaryIO | None, digest: str) -> bool:
         """Check and keep side information; return whether it is new.
 
         Args:
             row: the transmission as it was when the body began.
-            file: under a name of its own in the transmission's folder; it gets its final name.
+            file: under a name of its own in the transmission's folder; it gets its final name. None
+                as for `keep_part`.
             digest: SHA-256 of the file, hexadecimal.
 
         Raises:
             WeightcastError: it is not what the header promises, or another one came before.
         """
+        if file is None:
+            self._store.take_side(row.id, digest)
+            return False
         file.flush()
         reader = SideReader(Path(file.name), self.transmission(row))
         try:

@@ -1,4 +1,4 @@
-"""What is known of the transmissions: as they stand now, and as they change."""
+"""Views: transmissions as callers see them, as they stand now and as they change."""
 
 import asyncio
 import json
@@ -10,23 +10,25 @@ from typing import Any
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_server.storing.store import Store, refuse_expired
 from weightcast_server.storing.tables import FINISHED, Row
-from weightcast_web.events.changes import HEARTBEAT_S, Board
+from weightcast_web.events.changes import HEARTBEAT_S, Changes
 from weightcast_web.events.streams import Streams
 from weightcast_web.refusal import Refusal
 
 
-class Desk:
-    """Tells what is known.
+class TransmissionViews:
+    """Views of the transmissions in a store.
 
     Args:
         store: the database.
-        board: what is new here.
+        changes: what is new here.
         streams: those that are to end when the service stops.
         poll_s: how often to look for what other receivers do; None: there are no others.
     """
 
-    def __init__(self, store: Store, board: Board, streams: Streams, poll_s: float | None) -> None:
-        self._store, self._board, self._streams = store, board, streams
+    def __init__(
+        self, store: Store, changes: Changes, streams: Streams, poll_s: float | None
+    ) -> None:
+        self._store, self._changes, self._streams = store, changes, streams
         self._every_s = poll_s or HEARTBEAT_S
 
     async def row(self, id_: str) -> Row:
@@ -47,7 +49,7 @@ class Desk:
         header = json.loads(row.header)
         return row.summary() | {
             "header": header,
-            "progress": self._board.progress.get(id_) or json.loads(row.progress or "null"),
+            "progress": self._changes.progress.get(id_) or json.loads(row.progress or "null"),
             "parts": {
                 "received": len(await asyncio.to_thread(self._store.parts, id_)),
                 "total": -(-header["n_symbols"] // PART_SYMBOLS),
@@ -61,7 +63,7 @@ class Desk:
         """
         shown: dict[str, Any] = {}
         silent_s = 0.0
-        async with aclosing(self._board.changes(id_, self._every_s)) as changes:
+        async with aclosing(self._changes.follow(id_, self._every_s)) as changes:
             async for _ in self._streams.until_end(changes):
                 try:
                     now = await self.resource(id_)

@@ -35,6 +35,7 @@ def open_store(settings: Settings, clock: Callable[[], float] = time.time) -> St
     if settings.production and engine.url.password == DEVELOPMENT_TOKEN:
         raise ParameterError(
             "production needs a database password of its own: the one given is for trying"
+            " (Compose: set WEIGHTCAST_DATABASE_PASSWORD)"
         )
     store = Store(engine, clock)
     try:

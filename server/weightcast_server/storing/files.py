@@ -140,7 +140,7 @@ def in_words() -> Iterator[None]:
         raise Refusal(507, "disk-full", "the receiver's disk is full") from None
 
 
-class Taker:
+class SymbolReader:
     """Hands out symbols in order, whatever the parts' lengths."""
 
     def __init__(self, parts: Iterator[Symbols]) -> None:

@@ -23,11 +23,11 @@ CLOSE_S = 5.0
 DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 STATES = (*OPEN, *UNFINISHED, *FINISHED)
-Census = dict[str, tuple[int, float | None]]
+Counts = dict[str, tuple[int, float | None]]
 """How many transmissions are in a state, and when the first of them was queued."""
 
 
-class Room(Protocol):
+class Quota(Protocol):
     """How many transmissions may be unfinished, and how many bytes all files may take."""
 
     max_open: int
@@ -85,13 +85,18 @@ class Store:
             raise Refusal(503, "store-busy", "the database does not answer") from error
 
     def create(
-        self, id_: str, header: str, key: str | None, room: Room | None = None, reserved: int = 0
+        self,
+        id_: str,
+        header: str,
+        key: str | None,
+        quota: Quota | None = None,
+        reserved: int = 0,
     ) -> Row:
         """Add a transmission; with a known key return the one that is there.
 
         Args:
             id_, header, key: of the transmission.
-            room: what there is room for; None: for anything.
+            quota: what there is room for; None: for anything.
             reserved: bytes that its files take at most.
 
         Raises:
@@ -106,9 +111,9 @@ class Store:
         try:
             with self._session() as session:
                 session.add(row)
-                if room is not None:
+                if quota is not None:
                     session.flush()  # From here on SQLite lets nobody else write.
-                    _stay_within(room, session)
+                    _stay_within(quota, session)
             return row
         except IntegrityError:
             with self._session() as session:
@@ -136,7 +141,7 @@ class Store:
         with self._session() as session:
             return session.scalars(select(Row).order_by(Row.created.desc()).limit(n)).all()
 
-    def census(self) -> Census:
+    def counts(self) -> Counts:
         """Return how many transmissions there are in each state that has any."""
         with self._session() as session:
             chosen = select(Row.state, func.count(), func.min(Row.queued)).group_by(Row.state)
@@ -226,7 +231,7 @@ class Store:
         now = self._clock()
         return self._change(id_, who, state=state, touched=now, **free, **fields) is not None
 
-    def strike(self, id_: str, who: str) -> int:
+    def count_death(self, id_: str, who: str) -> int:
         """Count a worker that died over a transmission; return how many have, 0 if it was lost."""
         row = self._change(id_, who, tries=Row.tries + 1)
         return row.tries if row is not None else 0
@@ -278,15 +283,15 @@ class Store:
             return session.scalar(mine.values(**fields).returning(Row))
 
 
-def _stay_within(room: Room, session: Session) -> None:
+def _stay_within(quota: Quota, session: Session) -> None:
     """Refuse the transmission that was added last if there is no room for it."""
     unfinished = Row.state.in_((*OPEN, *UNFINISHED))
     n = session.scalar(select(func.count()).where(unfinished)) or 0
-    if n > room.max_open:
-        raise Refusal(503, "too-many", f"{room.max_open} transmissions are unfinished already")
+    if n > quota.max_open:
+        raise Refusal(503, "too-many", f"{quota.max_open} transmissions are unfinished already")
     n_bytes = session.scalar(select(func.sum(Row.reserved)).where(Row.purged.is_(None))) or 0
-    if n_bytes > room.max_stored_bytes:
-        raise Refusal(507, "quota", f"files may take {room.max_stored_bytes} bytes in all")
+    if n_bytes > quota.max_stored_bytes:
+        raise Refusal(507, "quota", f"files may take {quota.max_stored_bytes} bytes in all")
 
 
 def _found(session: Session, id_: str) -> Row:

@@ -9,7 +9,7 @@ from weightcast.pipeline import decode_block, in_threads
 from weightcast.wire.header import Header
 from weightcast.wire.side import Block, SideReader
 from weightcast.wire.transmission import check
-from weightcast_server.storing.files import Folder, Taker, new_file
+from weightcast_server.storing.files import Folder, SymbolReader, new_file
 
 
 def decode(
@@ -34,7 +34,7 @@ def decode(
     transmission = check(header)
     side = SideReader(folder.side(side_digest), transmission)
     try:
-        symbols = Taker(folder.symbols(parts))
+        symbols = SymbolReader(folder.symbols(parts))
         digest = hashlib.sha256()
         pieces = ((block, symbols.take(block.n_symbols)) for block in side.blocks())
 

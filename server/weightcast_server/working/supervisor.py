@@ -1,4 +1,4 @@
-"""Keeps one worker process alive and feeds it what is queued, oldest first."""
+"""Supervisor: has a worker process do what is queued, oldest first."""
 
 import asyncio
 import json
@@ -9,17 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from weightcast.errors import WeightcastError
 from weightcast_server.storing.store import Store
 from weightcast_server.storing.tables import Row
-from weightcast_server.telemetry import Journal
+from weightcast_server.telemetry import Telemetry
 from weightcast_web import failpoints
+from weightcast_web.events.changes import Changes
 from weightcast_web.refusal import Refusal
 from weightcast_web.telemetry.logs import tell
-from weightcast_web.workers.process import WorkerProcess
+from weightcast_web.workers.keeping import MAX_TRIES, PAUSE_S, KeptWorker
 
-MAX_TRIES = 2
-PAUSE_S = 1.0
 BEAT_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -34,36 +32,32 @@ class Supervisor:
     Args:
         store: where transmissions wait and results go.
         folder_of: folder of a transmission by its id.
-        hire: starts a worker.
-        changed: called with an id and its progress whenever something is new.
+        worker: does the work.
+        changes: is told whatever is new.
+        telemetry: is told of what happens.
         silence_s: a worker that says nothing for so long while it works is killed.
-        journal: told of what happens.
         lease_s: how long others wait for a sign of life.
         poll_s: how often to look for what others have queued or left; None: there are no others.
-        worker: the first one, if it runs already.
     """
 
     def __init__(
         self,
         store: Store,
         folder_of: Callable[[str], Path],
-        hire: Callable[[], WorkerProcess],
-        changed: Callable[[str, dict[str, Any] | None], None],
+        worker: KeptWorker,
+        changes: Changes,
+        telemetry: Telemetry,
+        *,
         silence_s: float,
-        journal: Journal,
         lease_s: float,
         poll_s: float | None = None,
-        worker: WorkerProcess | None = None,
     ) -> None:
-        self._store, self._folder_of, self._hire = store, folder_of, hire
-        self._changed, self._silence_s = changed, silence_s
-        self._lease_s, self._beat_s = lease_s, min(BEAT_S, lease_s / 5)
-        self._poll_s = poll_s
+        self._store, self._folder_of, self._worker = store, folder_of, worker
+        self._changes, self._telemetry = changes, telemetry
+        self._silence_s, self._lease_s, self._poll_s = silence_s, lease_s, poll_s
+        self._beat_s = min(BEAT_S, lease_s / 5)
         self._me = secrets.token_hex(16)
-        self._journal, self._first = journal, worker
-        self._worker: WorkerProcess
         self._wake = asyncio.Event()
-        self.is_alive = False
 
     def wake(self) -> None:
         """Say that something may be queued."""
@@ -71,41 +65,26 @@ class Supervisor:
 
     async def run(self) -> None:
         """Work until cancelled; then end the worker and let others do what is left."""
-        self._worker = self._first or self._hire()
-        self._journal.worker_started(is_first=True)
-        self.is_alive = True
         try:
-            while True:
-                try:
-                    await self._turn()
-                except Refusal as refusal:
-                    tell(_log, "trying again", logging.WARNING, detail=refusal, in_s=PAUSE_S)
-                    await asyncio.sleep(PAUSE_S)
-                except (WeightcastError, OSError, ValueError) as error:
-                    # Trouble with the worker or the machine: what is queued stays queued.
-                    _log.error("trying again in %s s", PAUSE_S, exc_info=error)
-                    await self._worker.end()
-                    await asyncio.sleep(PAUSE_S)
+            await self._worker.keep_busy(self._do_next)
         finally:
-            self.is_alive = False
-            await self._worker.end()
             with suppress(Refusal):
                 await asyncio.to_thread(self._store.release, self._me)
 
-    async def _turn(self) -> None:
+    async def _do_next(self) -> None:
         """Do what has waited longest, or wait."""
-        if not self._worker.is_running:
-            await self._worker.end()
-            self._worker = self._hire()
-            self._journal.worker_started(is_first=False)
-        self._wake.clear()
-        claimed = await asyncio.to_thread(self._store.claim, self._me, self._lease_s)
-        if claimed is not None:
-            await self._work_on(*claimed)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_s):
-                await self._wake.wait()
+        try:
+            self._wake.clear()
+            claimed = await asyncio.to_thread(self._store.claim, self._me, self._lease_s)
+            if claimed is not None:
+                await self._work_on(*claimed)
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s):
+                    await self._wake.wait()
+        except Refusal as refusal:  # The database is away; the worker may be in the middle of it.
+            tell(_log, "trying again", logging.WARNING, detail=refusal, in_s=PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
 
     async def _work_on(self, row: Row, parts: list[str]) -> None:
         await self._order(row, parts)
@@ -120,7 +99,7 @@ class Supervisor:
                 tell(_log, "worker hangs", logging.WARNING, transmission=row.id)
                 line = {}
             if line == {}:
-                await self._bury(row)
+                await self._note_death(row)
                 return
             is_due = clock() - noted >= self._beat_s
             if line is not None and line["id"] == row.id:
@@ -129,15 +108,15 @@ class Supervisor:
                     return
                 if line["phase"] != progress.get("phase"):
                     is_due = True
-                    self._journal.phase(row.id, line["phase"])
+                    self._telemetry.phase(row.id, line["phase"])
                 progress = {name: line[name] for name in ("phase", "done", "total")}
-                self._changed(row.id, progress)
+                self._changes.note(row.id, progress)
             if is_due:
                 noted = clock()
                 if not await self._is_mine(row, progress):
                     tell(_log, "taken over or deleted", logging.WARNING, transmission=row.id)
-                    await self._worker.end()
-                    self._changed(row.id, None)
+                    await self._worker.process.end()
+                    self._changes.note(row.id, None)
                     return
 
     async def _order(self, row: Row, parts: list[str]) -> None:
@@ -150,12 +129,12 @@ class Supervisor:
             "side": row.side_digest,
         }
         with suppress(BrokenPipeError):
-            await self._worker.order(order)
+            await self._worker.process.order(order)
 
     async def _line(self) -> dict[str, Any] | None:
         """Return what the worker says next, None if that takes too long, {} if it is dead."""
         try:
-            text = await self._worker.line(self._beat_s)
+            text = await self._worker.process.line(self._beat_s)
         except TimeoutError:
             return None
         line: dict[str, Any] = json.loads(text or "{}")
@@ -189,15 +168,15 @@ class Supervisor:
                 tell(_log, "result not written", logging.WARNING, **about)
                 await asyncio.sleep(PAUSE_S)
         if is_kept:
-            end = self._journal.done if state == "done" else self._journal.failed
+            end = self._telemetry.done if state == "done" else self._telemetry.failed
             end(row.id, line[name])
-        self._changed(row.id, None)
+        self._changes.note(row.id, None)
 
-    async def _bury(self, row: Row) -> None:
+    async def _note_death(self, row: Row) -> None:
         """Note that a worker died over a transmission, which fails if that was one too many."""
-        code = await self._worker.end()
-        self._journal.worker_died(row.id, code)
-        tries = await asyncio.to_thread(self._store.strike, row.id, self._me)
+        code = await self._worker.process.end()
+        self._telemetry.worker_died(row.id, code)
+        tries = await asyncio.to_thread(self._store.count_death, row.id, self._me)
         if tries >= MAX_TRIES:
             error = {"kind": "WorkerDied", "detail": f"the worker died {MAX_TRIES} times over it"}
             await self._finish(row, {"error": error})

@@ -18,7 +18,8 @@ from typing import Any
 from weightcast import plugins
 from weightcast.channels.noiseless import Noiseless
 from weightcast.errors import DataError, FormatError, WeightcastError
-from weightcast.experiment.examiner import Examiner, figures_of
+from weightcast.experiment.examiner import Examiner
+from weightcast.experiment.figures import accuracy_of
 from weightcast.setup import KINDS, Setup
 from weightcast.tasks.cifar10 import Cifar10
 from weightcast.wire.header import parse_header
@@ -129,7 +130,7 @@ def handle(order: dict[str, Any], examiner: Examiner, preparation: Preparation) 
             preparation.wait()
             began = time.perf_counter()
             tensors = load(folder.model, transmission, digest)
-            report |= figures_of(
+            report |= accuracy_of(
                 examiner.score(setup, tensors, partial(progress.report, "evaluating"))
             )
             report["seconds"]["evaluate"] = time.perf_counter() - began

@@ -4,7 +4,7 @@ from weightcast_server.settings import Settings
 from weightcast_web.workers.process import WorkerProcess
 
 
-def hire(settings: Settings) -> WorkerProcess:
+def start_worker(settings: Settings) -> WorkerProcess:
     """Start a worker; it prepares for the default task if it is to evaluate."""
     return WorkerProcess(
         "weightcast_server.working.worker",

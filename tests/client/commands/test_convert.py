@@ -1,13 +1,12 @@
 """The command `client convert`."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import typer
 from safetensors.torch import load_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from weightcast.errors import ParameterError
 from weightcast_client.commands.convert import convert
@@ -16,7 +15,7 @@ app = typer.Typer()
 app.command()(convert)
 
 
-def call(*words: Any) -> Any:
+def call(*words: str | Path) -> Result:
     return CliRunner().invoke(app, list(map(str, words)))
 
 

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import typer
 from safetensors.torch import save_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from weightcast_client.commands.inspect import inspect
 
@@ -17,7 +16,7 @@ app.command()(inspect)
 ONE, TWO = "one.safetensors", "two.safetensors"
 
 
-def call(*words: Any) -> Any:
+def call(*words: str | Path) -> Result:
     done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.exception
     return done

@@ -12,7 +12,7 @@ from weightcast.experiment.results import Results, Row
 from weightcast.experiment.runs import Run
 from weightcast.setup import Setup
 from weightcast.tasks.cifar10 import Cifar10
-from weightcast_client.commands.summary import cliff_table, table
+from weightcast_client.screen.tables import cliff_table, table
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
@@ -78,7 +78,7 @@ def test_without_accuracies_the_error_of_the_weights_is_shown() -> None:
 def test_committed_tables_are_those_of_the_committed_results(results: Path) -> None:
     rows = Results(results).rows()
     plain = table(rows)
-    assert results.with_suffix(".md").read_text() in (plain, f"{plain}\n{cliff_table(rows)}")
+    assert results.with_suffix(".md").read_text() in (plain, f"{plain}\n{cliff_table(rows, 10)}")
 
 
 def test_a_cliff_is_half_of_the_way_from_clean_to_chance_on_each_curve() -> None:
@@ -86,7 +86,7 @@ def test_a_cliff_is_half_of_the_way_from_clean_to_chance_on_each_curve() -> None
         return row(0, accuracy, n_large, std=std)
 
     rows = [at(0.1, 90.0, 7), at(0.1, 80.0, 3), at(0.4, 10.0, 7), at(0.4, 70.0, 3)]
-    lines = cliff_table(rows).splitlines()
+    lines = cliff_table(rows, 10).splitlines()
     # Half is 50 %, in the middle between 0.1 and 0.4 on a log axis.
     assert lines[2] == "| m | `adaptive-mapping` n_large=7 | `awgn` | `*` | 0.2 |"
     assert lines[3] == "| m | `adaptive-mapping` n_large=3 | `awgn` | `*` | not in 0.1 .. 0.4 |"

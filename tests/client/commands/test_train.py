@@ -43,6 +43,7 @@ def noise(n: int) -> Labelled:
     return Labelled(images, rng.integers(0, 10, n, np.uint8))
 
 
+@pytest.mark.slow
 def test_a_training_leaves_model_card_and_curves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_training_leaves_model_card_and_curves(
     assert "epoch 2/2: loss" in seen.err
 
 
+@pytest.mark.slow
 def test_the_first_weights_are_scaled_as_the_recipe_says(tmp_path: Path) -> None:
     first = []
     for scale in (1.0, 0.5):

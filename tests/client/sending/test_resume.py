@@ -8,17 +8,21 @@ from typing import Any
 
 import httpx
 import pytest
+from driver.calls import transport_over
+from driver.joined import Services
+from driver.services import Driver
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.paper.sign_protection import SignProtection
 from weightcast.coding.paper.unprotected import Unprotected
 from weightcast.errors import LinkError
+from weightcast.experiment.figures import DrawResult
 from weightcast.models.weights import open_model
 from weightcast.setup import Setup
-from weightcast_client.screen.console import Screen
 from weightcast_client.sending.draws import send_draws
-from weightcast_client.sending.send import make_plan, send
-from weightcast_client.sending.transport import Transport
+from weightcast_client.sending.planning import plan_send
+from weightcast_client.sending.send import send
+from weightcast_client.sending.watching import Watch
 from weightcast_client.settings import Settings
 
 CUTS = [("POST", ""), ("PUT", "parts/0"), ("PUT", "parts/1"), ("PUT", "parts/2"), ("PUT", "side"),
@@ -46,19 +50,19 @@ class Cut(httpx.BaseTransport):
         return answer
 
 
+TryToSend = Callable[[httpx.BaseTransport, str | None], dict[str, Any]]
 SETUP = Setup(scheme=SignProtection(), channel=AWGN(std=0.3), seed=11)
 
 
 @pytest.fixture
-def try_to_send(transport_over: Callable[..., Transport], model_path: Path) -> Any:
-    """A call that sends over a road under a key: (road, key)."""
+def try_to_send(model_path: Path) -> TryToSend:
+    """A call that sends over a road under a key."""
 
     def call(road: httpx.BaseTransport, key: str | None) -> dict[str, Any]:
         transport = transport_over(road)
         try:
             with open_model(model_path) as model:
-                plans = make_plan(model, SETUP)
-                sent = send(model, SETUP, plans, transport, 1, Screen(), key=key)
+                sent = dict(send(plan_send(model, SETUP), transport, 1, key=key))
         finally:
             transport.close()
         del sent["seconds"]
@@ -69,7 +73,7 @@ def try_to_send(transport_over: Callable[..., Transport], model_path: Path) -> A
 
 @pytest.mark.parametrize("cut", CUTS, ids=" ".join)
 def test_what_has_arrived_before_a_cut_is_not_sent_again(
-    cut: tuple[str, str], try_to_send: Any, services: Any
+    cut: tuple[str, str], try_to_send: TryToSend, services: Services
 ) -> None:
     key = f"cut at {cut}"
     first, second = Cut(services.road, cut), Cut(services.road)
@@ -88,7 +92,7 @@ def test_what_has_arrived_before_a_cut_is_not_sent_again(
     assert resumed == whole
 
 
-def test_what_is_done_is_only_read(try_to_send: Any, services: Any) -> None:
+def test_what_is_done_is_only_read(try_to_send: TryToSend, services: Services) -> None:
     first = try_to_send(services.road, "done")
     road = Cut(services.road)
     assert try_to_send(road, "done") == first
@@ -96,30 +100,28 @@ def test_what_is_done_is_only_read(try_to_send: Any, services: Any) -> None:
 
 
 def test_a_transmission_that_has_expired_meanwhile_is_sent_anew(
-    joined: Any, try_to_send: Any, tmp_path: Path
+    driver: Driver, try_to_send: TryToSend, tmp_path: Path
 ) -> None:
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
         with pytest.raises(LinkError, match="cut"):
             try_to_send(Cut(own.road, ("PUT", "parts/1")), "old")
         with sqlite3.connect(tmp_path / "receiver.db") as database:
             database.execute("UPDATE transmissions SET state = 'expired'")
         database.close()
         sent = try_to_send(own.road, "old")
-        found = own.receiver.get("/transmissions").json()["transmissions"]
+        found = own.receiver.listed()
         assert [(each["id"], each["state"]) for each in found] == [(sent["transmission"], "done")]
 
 
-def test_draws_that_are_known_are_not_sent_again(
-    transport_over: Callable[..., Transport], services: Any, small_path: Path
-) -> None:
+def test_draws_that_are_known_are_not_sent_again(services: Services, small_path: Path) -> None:
     road = Cut(services.road)
     transport = transport_over(road)
-    kept: list[dict[str, Any]] = []
+    kept: list[DrawResult] = []
     ids: list[str] = []
     setup = replace(SETUP, scheme=Unprotected())
     with open_model(small_path) as model:
-        whole = (model, setup, make_plan(model, setup), 3, transport, Settings(), Screen())
-        wanted = send_draws(*whole, arrived=kept.append, opened=ids.append)
+        whole = (plan_send(model, setup), 3, transport, Settings())
+        wanted = send_draws(*whole, Watch(arrived=kept.append, opened=ids.append))
         road.calls.clear()
         assert send_draws(*whole, done=kept) == wanted
         assert road.calls == []

@@ -3,7 +3,6 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from driver.calls import transport_over
+from driver.joined import Services
+from driver.models import encoded
+from driver.services import Driver
 from safetensors.numpy import load_file
 
 from weightcast.coding import SCHEMES
+from weightcast.experiment.figures import DrawResult
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
 from weightcast.setup import Setup
-from weightcast_client.screen.console import Screen
-from weightcast_client.sending.send import make_plan, send
-from weightcast_client.sending.transport import Transport
+from weightcast_client.calling.transport import Transport
+from weightcast_client.sending.planning import plan_send
+from weightcast_client.sending.send import send
 
 STD = 0.3
 SEED = 11
@@ -55,10 +59,10 @@ def setup_of(scheme: str, **more: Any) -> Setup:
     )
 
 
-def sent_with(setup: Setup, path: Path, transport: Transport) -> dict[str, Any]:
+def sent_with(setup: Setup, path: Path, transport: Transport) -> DrawResult:
     """Send a model and return the result."""
     with open_model(path) as model:
-        return send(model, setup, make_plan(model, setup), transport, 3, Screen())
+        return send(plan_send(model, setup), transport, 3)
 
 
 def expected(path: Path, setup: Setup) -> bytes:
@@ -89,64 +93,50 @@ def test_a_model_sent_over_http_equals_the_pipeline_bit_for_bit(
 
 
 def test_lost_calls_and_lost_answers_change_no_bit_and_open_no_second_transmission(
-    services: Any, transport_over: Callable[..., Transport], model_path: Path, tmp_path: Path
+    services: Services, model_path: Path, tmp_path: Path
 ) -> None:
-    before = len(services.receiver.get("/transmissions").json()["transmissions"])
+    before = len(services.receiver.listed())
     transport = transport_over(Unreliable(services.road))
     setup = setup_of("adaptive-redundancy")
     result = sent_with(setup, model_path, transport)
     arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
     assert arrived == expected(model_path, setup)
-    after = services.receiver.get("/transmissions").json()["transmissions"]
+    after = services.receiver.listed()
     assert len(after) == before + 1
     transport.close()
 
 
 def test_every_order_of_the_parts_gives_the_same_model(
-    services: Any,
-    transport: Transport,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    model_path: Path,
-    tmp_path: Path,
+    services: Services, transport: Transport, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, seed=SEED, std=STD)
     right = expected(model_path, setup_of("unprotected"))
     for order in itertools.permutations(range(len(sent.parts))):
-        path = opened(services.link, sent.header)
+        path = services.link.open(sent.header)
         for n in order:
-            assert put(services.link, f"{path}/parts/{n}", sent.parts[n]).status_code == 204
-        assert put(services.link, f"{path}/side", sent.side).status_code == 204
-        assert services.link.post(f"{path}/complete").status_code == 202
-        assert finished(services.link, path)["state"] == "done"
+            assert services.link.put_part(path, n, sent.parts[n]).status_code == 204
+        assert services.link.put_side(path, sent.side).status_code == 204
+        assert services.link.complete(path).status_code == 202
+        assert services.link.end_of(path)["state"] == "done"
         id_ = path.rpartition("/")[2]
         assert received(transport, id_, tmp_path / "received.safetensors") == right
         assert services.link.delete(path).status_code == 204
 
 
 def test_parts_sent_at_once_and_each_four_times_are_kept_once(
-    services: Any,
-    transport: Transport,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    model_path: Path,
-    tmp_path: Path,
+    services: Services, transport: Transport, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, seed=SEED, std=STD)
-    path = opened(services.link, sent.header)
+    path = services.link.open(sent.header)
 
     def put_part(n: int) -> int:
-        return int(put(services.link, f"{path}/parts/{n}", sent.parts[n]).status_code)
+        return int(services.link.put_part(path, n, sent.parts[n]).status_code)
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(put_part, [*range(len(sent.parts))] * 4)) == {204}
-    put(services.link, f"{path}/side", sent.side)
-    assert services.link.post(f"{path}/complete").status_code == 202
-    assert finished(services.link, path)["parts"] == {"received": 3, "total": 3}
+    services.link.put_side(path, sent.side)
+    assert services.link.complete(path).status_code == 202
+    assert services.link.end_of(path)["parts"] == {"received": 3, "total": 3}
     arrived = received(transport, path.rpartition("/")[2], tmp_path / "received.safetensors")
     assert arrived == expected(model_path, setup_of("unprotected"))
 
@@ -156,8 +146,8 @@ def test_draws_of_the_noise_differ_and_each_is_the_pipelines(
 ) -> None:
     setups = [setup_of("sign-protection", draw=draw) for draw in range(2)]
     with open_model(small_path) as model:
-        plans = make_plan(model, setups[0])
-        results = [send(model, setup, plans, transport, 3, Screen()) for setup in setups]
+        planned = plan_send(model, setups[0])
+        results = [send(planned.with_draw(draw), transport, 3) for draw in range(2)]
     arrived = [received(transport, r["transmission"], tmp_path / "m") for r in results]
     assert arrived == [expected(small_path, setup) for setup in setups]
     assert arrived[0] != arrived[1]
@@ -183,7 +173,7 @@ def test_the_result_tells_what_was_sent_and_the_error_that_arrived(
 
 
 def test_a_transmission_that_fails_at_the_receiver_is_a_failed_send(
-    joined: Any, transport_over: Callable[..., Transport], small_path: Path, tmp_path: Path
+    driver: Driver, small_path: Path, tmp_path: Path
 ) -> None:
     class Corrupting(httpx.BaseTransport):
         def __init__(self, road: httpx.BaseTransport, data: Path) -> None:
@@ -195,7 +185,7 @@ def test_a_transmission_that_fails_at_the_receiver_is_a_failed_send(
                     part.write_bytes(part.read_bytes()[::-1])
             return self._road.handle_request(request)
 
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
         transport = transport_over(Corrupting(own.road, own.data))
         with pytest.raises(OSError, match=r"gave up \(failed\): part 0 is corrupt on disk"):
             sent_with(setup_of("unprotected"), small_path, transport)

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from driver.calls import is_problem
+from driver.senders import Sender, Senders
 from pydantic import SecretStr
 
 from weightcast.channels import CHANNELS
@@ -22,20 +24,18 @@ from weightcast_client.service.store import Store
 
 
 @pytest.fixture
-def client(sender: Any, settings: Any, silent: str) -> Iterator[httpx.Client]:
+def client(senders: Senders, silent: str) -> Iterator[Sender]:
     """A sender whose link never answers, so that the first send goes on for ever."""
-    with sender(settings(silent, max_queued=2)) as client:
-        yield client
+    with senders.join(silent, max_queued=2) as sender:
+        yield sender
 
 
-def wait_until_sending(client: httpx.Client, path: str) -> None:
-    while client.get(path).json()["state"] != "sending":
+def wait_until_sending(client: Sender, path: str) -> None:
+    while client.state(path)["state"] != "sending":
         pass
 
 
-def test_a_send_is_accepted_with_its_place_and_all_that_was_not_said(
-    client: httpx.Client, queue: Any
-) -> None:
+def test_a_send_is_accepted_with_its_place_and_all_that_was_not_said(client: Sender) -> None:
     body = {"model": "small.safetensors", "std": 1, "setup": {"task": None, "seed": 3}}
     answer = client.post("/sends", json=body)
     assert answer.status_code == 202
@@ -85,9 +85,13 @@ KNOWN = ", ".join(sorted([*zoo.models(), "model.safetensors", "small.safetensors
     ],
 )  # fmt: skip
 def test_what_cannot_be_sent_is_refused_before_it_is_queued(
-    fields: dict[str, Any], kind: str, says: str, client: httpx.Client, tmp_path: Path,
-    is_problem: Any, small_path: Path,
-) -> None:  # fmt: skip
+    fields: dict[str, Any],
+    kind: str,
+    says: str,
+    client: Sender,
+    tmp_path: Path,
+    small_path: Path,
+) -> None:
     if fields.get("model") in ("folder", "way-out", "text"):
         (tmp_path / "models/folder").mkdir()
         (tmp_path / "models/way-out").symlink_to(small_path)
@@ -156,9 +160,8 @@ def test_a_setup_that_cannot_be_is_refused_before_it_is_queued(
     setup: dict[str, Any],
     kind: str,
     says: str,
-    client: httpx.Client,
+    client: Sender,
     tmp_path: Path,
-    is_problem: Any,
 ) -> None:
     body = {"model": "small.safetensors", "std": 0.1, "setup": {"task": None} | setup}
     answer = client.post("/sends", json=body)
@@ -169,15 +172,13 @@ def test_a_setup_that_cannot_be_is_refused_before_it_is_queued(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"std": NaN}', b"[" * 10_000])
-def test_what_is_no_send_is_refused(body: bytes, client: httpx.Client) -> None:
+def test_what_is_no_send_is_refused(body: bytes, client: Sender) -> None:
     answer = client.post("/sends", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert client.get("/sends").json() == {"sends": []}
 
 
-def test_bodies_that_are_too_long_not_json_or_damaged_are_refused(
-    client: httpx.Client, is_problem: Any
-) -> None:
+def test_bodies_that_are_too_long_not_json_or_damaged_are_refused(client: Sender) -> None:
     json_type = {"content-type": "application/json"}
     long = client.post("/sends", content=b" " * (MAX_BYTES + 1), headers=json_type)
     assert is_problem(long, 413, "too-long")
@@ -187,9 +188,7 @@ def test_bodies_that_are_too_long_not_json_or_damaged_are_refused(
     assert is_problem(client.post("/sends", content=b"{}", headers=fields), 400, "digest-mismatch")
 
 
-def test_the_same_key_gives_the_same_send_and_not_another_one(
-    client: httpx.Client, is_problem: Any
-) -> None:
+def test_the_same_key_gives_the_same_send_and_not_another_one(client: Sender) -> None:
     def post(std: float, key: str) -> httpx.Response:
         body = {"model": "small.safetensors", "std": std, "setup": {"task": None}}
         return client.post("/sends", json=body, headers={"idempotency-key": key})
@@ -200,14 +199,12 @@ def test_the_same_key_gives_the_same_send_and_not_another_one(
     assert is_problem(post(0.6, "a"), 409, "idempotency-key")
     assert is_problem(post(0.5, ""), 400, "idempotency-key")
     assert is_problem(post(0.5, "k" * 256), 400, "idempotency-key")
-    assert len(client.get("/sends").json()["sends"]) == 2
+    assert len(client.listed()) == 2
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_back(
-    client: httpx.Client, queue: Any, is_problem: Any
-) -> None:
-    wait_until_sending(client, queue(client))
-    paths = [queue(client, seed=seed) for seed in range(2)]
+def test_a_full_queue_refuses_and_says_when_to_come_back(client: Sender) -> None:
+    wait_until_sending(client, client.queue())
+    paths = [client.queue(seed=seed) for seed in range(2)]
     body = {"model": "small.safetensors", "std": 0.3, "setup": {"task": None}}
     answer = client.post("/sends", json=body)
     assert is_problem(answer, 503, "queue-full")
@@ -217,45 +214,43 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(
     assert client.post("/sends", json=body).status_code == 202
 
 
-def test_sends_are_listed_newest_first(client: httpx.Client, queue: Any) -> None:
-    paths = [queue(client)]
+def test_sends_are_listed_newest_first(client: Sender) -> None:
+    paths = [client.queue()]
     wait_until_sending(client, paths[0])  # Two more may wait.
-    paths += [queue(client, seed=seed) for seed in (1, 2)]
-    listed = [f"/sends/{each['id']}" for each in client.get("/sends").json()["sends"]]
+    paths += [client.queue(seed=seed) for seed in (1, 2)]
+    listed = [f"/sends/{each['id']}" for each in client.listed()]
     assert listed == paths[::-1]
 
 
-def test_a_queued_send_is_cancelled_at_once_and_its_watchers_are_told(
-    client: httpx.Client, queue: Any
-) -> None:
-    first, second = queue(client), queue(client)
+def test_a_queued_send_is_cancelled_at_once_and_its_watchers_are_told(client: Sender) -> None:
+    first, second = client.queue(), client.queue()
     wait_until_sending(client, first)
-    told = client.post(f"{second}/cancel")
+    told = client.cancel(second)
     assert (told.status_code, told.json()["state"]) == (200, "cancelled")
     assert told.json()["ended"] >= told.json()["created"]
-    assert client.post(f"{second}/cancel").json() == told.json()
+    assert client.cancel(second).json() == told.json()
     last = client.get(f"{second}/events").text.strip().splitlines()[-1]
     assert json.loads(last.removeprefix("data: "))["state"] == "cancelled"
     assert client.get(first).json()["state"] == "sending"
 
 
 def test_a_send_that_waits_for_its_link_is_cancelled_and_the_next_one_begins(
-    client: httpx.Client, queue: Any
+    client: Sender,
 ) -> None:
-    first, second = queue(client), queue(client)
+    first, second = client.queue(), client.queue()
     wait_until_sending(client, first)
-    assert client.post(f"{first}/cancel").json()["state"] == "cancelled"
+    assert client.cancel(first).json()["state"] == "cancelled"
     wait_until_sending(client, second)
 
 
 @pytest.mark.parametrize("path", ["/sends/1", f"/sends/{'0' * 32}", "/sends/..%2F..%2Fdata"])
-def test_what_is_not_there_is_not_found(path: str, client: httpx.Client) -> None:
-    for answer in (client.get(path), client.get(f"{path}/events"), client.post(f"{path}/cancel")):
+def test_what_is_not_there_is_not_found(path: str, client: Sender) -> None:
+    for answer in (client.get(path), client.get(f"{path}/events"), client.cancel(path)):
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_its_health_is_told(client: httpx.Client) -> None:
+def test_its_health_is_told(client: Sender) -> None:
     assert client.get("/health").json() == {"service": "sender", "status": "ready"}
     assert client.get("/health/live").json() == {"service": "sender", "status": "live"}
 
@@ -266,10 +261,8 @@ def test_a_folder_whose_database_is_none_is_refused(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_without_the_token_only_health_is_told(
-    sender: Any, settings: Any, silent: str, is_problem: Any
-) -> None:
-    with sender(settings(silent, token=SecretStr("secret"))) as client:
+def test_without_the_token_only_health_is_told(senders: Senders, silent: str) -> None:
+    with senders.join(silent, token=SecretStr("secret")) as client:
         for path in ("/sends", f"/sends/{'0' * 32}/events", "/metrics"):
             assert is_problem(client.get(path), 401, "unauthorised")
         assert is_problem(client.post("/sends", json={}), 401, "unauthorised")
@@ -280,13 +273,13 @@ def test_without_the_token_only_health_is_told(
 
 
 def test_metrics_count_sends_by_state_and_the_queue(
-    client: httpx.Client, queue: Any, monkeypatch: pytest.MonkeyPatch
+    client: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weightcast_web.telemetry.health.FRESH_S", -1)
     monkeypatch.setattr("weightcast_web.telemetry.health.PATIENCE_S", 10)
-    first, second, _ = queue(client), queue(client), queue(client)
+    first, second, _ = client.queue(), client.queue(), client.queue()
     wait_until_sending(client, first)
-    client.post(f"{second}/cancel")
+    client.cancel(second)
     text = client.get("/metrics").text
     for line in (
         'weightcast_sender_sends{state="sending"} 1.0',
@@ -299,7 +292,7 @@ def test_metrics_count_sends_by_state_and_the_queue(
         assert f"\n{line}\n" in text
 
 
-def test_every_metric_of_the_sender_is_documented(client: httpx.Client) -> None:
+def test_every_metric_of_the_sender_is_documented(client: Sender) -> None:
     found = re.findall(
         r"^# TYPE (weightcast_sender_\w+) (\w+)$", client.get("/metrics").text, flags=re.M
     )

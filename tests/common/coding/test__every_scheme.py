@@ -144,6 +144,7 @@ class Unfused:
     like: Decoder
     name: ClassVar[str] = "unfused"
     uses_state: ClassVar[bool] = False
+    scope: ClassVar[None] = None
     limit: ClassVar[None] = None
 
     def estimate(self, y: Values, state: State | None, prior: Prior) -> Values:
@@ -175,7 +176,8 @@ def test_the_plan_and_the_params_survive_as_json(scheme: Scheme[Any]) -> None:
     assert build(SCHEMES, json.loads(json.dumps(spec_of(scheme)))) == scheme
     plan = planned(scheme, WEIGHTS)
     numbers = json.loads(json.dumps(plans.written(plan)))
-    assert plans.assembled(scheme, numbers, plans.arrays_of(plan), ()) == plan
+    setup = Setup(scheme=scheme, channel=AWGN(std=0.1))
+    assert plans.assembled(setup, numbers, plans.arrays_of(plan), ()) == plan
 
 
 @every_scheme

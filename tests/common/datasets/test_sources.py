@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from weightcast.datasets import downloads
+from weightcast.datasets.cache import SCRATCH
 from weightcast.datasets.containers import read_files
-from weightcast.datasets.sources import SCRATCH, Arrays, Pin, PinnedArrays, silent
+from weightcast.datasets.sources import Arrays, Pin, PinnedArrays, silent
 from weightcast.errors import DataError
 
 VALUES = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -13,7 +13,10 @@ from weightcast.coding.combining import combined
 from weightcast.coding.paper.adaptive_redundancy import AdaptiveRedundancy
 from weightcast.decoding import DECODERS, Decoder, Prior
 from weightcast.decoding.clipped import Clipped
+from weightcast.decoding.half_normal import HalfNormal
 from weightcast.decoding.inversion import Inversion
+from weightcast.decoding.laplace import Laplace
+from weightcast.decoding.lmmse import Lmmse
 from weightcast.errors import ParameterError
 from weightcast.pipeline import transmit
 from weightcast.registry import build, spec_of
@@ -22,6 +25,9 @@ from weightcast.setup import Setup
 CASES: dict[str, list[Decoder]] = {
     "inversion": [Inversion()],
     "clipped": [Clipped(), Clipped(limit=1.5)],
+    "lmmse": [Lmmse(), Lmmse(scope="tensor")],
+    "half-normal": [HalfNormal(), HalfNormal(scope="tensor")],
+    "laplace": [Laplace(), Laplace(scope="filter")],
 }
 every_decoder = pytest.mark.parametrize(
     "decoder", [case for cases in CASES.values() for case in cases], ids=repr
@@ -44,7 +50,8 @@ def test_its_spec_survives_json(decoder: Decoder) -> None:
 @every_decoder
 def test_shape_and_type_are_kept_and_the_input_is_left_alone(decoder: Decoder) -> None:
     y = Y.copy()
-    found = decoder.estimate(y, STATE if decoder.uses_state else None, Prior())
+    prior = Prior(scale=np.full(len(y), 0.3), half=np.full(len(y), 0.5), is_magnitude=True)
+    found = decoder.estimate(y, STATE if decoder.uses_state else None, prior)
     assert found.shape == y.shape and found.dtype == np.float64
     assert np.array_equal(y, Y) and np.isfinite(found).all()
 

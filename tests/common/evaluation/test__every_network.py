@@ -31,13 +31,20 @@ NETWORKS = {
 }
 """A builder, and the convolutions that take in what follows them."""
 
+QUICK = ("resnet18-cifar10", "shufflenet_v2_x0_5")
+
 
 def images(n: int) -> Tensor:
     chance = torch.Generator().manual_seed(n)
     return torch.randn(n, 3, SIDE, SIDE, generator=chance)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS
+    ],
+)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

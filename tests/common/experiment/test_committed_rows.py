@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from weightcast.experiment.crossing import cross
+from weightcast.experiment.in_process import send_in_process
 from weightcast.experiment.results import Results, Row
 from weightcast.models import zoo
 from weightcast.models.weights import open_model
@@ -26,7 +26,7 @@ def sample(n: int) -> list[Row]:
 @pytest.mark.parametrize("row", sample(N), ids=lambda row: row.figures["weights_digest"][:8])
 def test_a_committed_row_has_the_same_bits_today(row: Row) -> None:
     with open_model(zoo.find(row.run.model), name=row.run.model) as model:
-        _, figures = cross(model, row.run.setup, row.run.is_noisy)
+        _, figures = send_in_process(model, row.run.setup, row.run.is_noisy)
     for name in ("weights_digest", "n_symbols", "uses_per_weight", "side_bits", "carried_bits"):
         assert figures[name] == row.figures[name], name
     assert figures["weight_mse"] == pytest.approx(row.figures["weight_mse"], rel=1e-12)

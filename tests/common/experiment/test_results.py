@@ -73,7 +73,7 @@ def test_another_file_of_the_same_name_is_another_run(tmp_path: Path) -> None:
     [
         (b"{}x\n", "line 1 is not a row of results"),
         (b"[]\n", "line 1 is not a row of results"),
-        (b"{}\n", "line 1 is not a row of results: KeyError"),
+        (b"{}\n", "line 1 is not a row of results: it has no 'model'"),
         (b"my only notes, no line end", "line 1 is not a row of results"),
         (b"\x08\0\0\0\0\0\0\0{}      ", "line 1 is not a row of results"),
         (b"\xff\xfe\n", "line 1 is not a row of results"),
@@ -97,3 +97,29 @@ def test_a_last_row_without_a_line_end_counts_and_is_ended(tmp_path: Path) -> No
     assert RUNS[0] in results
     results.add(RUNS[1], {"accuracy": 2})
     assert [run in Results(path) for run in RUNS[:3]] == [True, True, False]
+
+
+def test_sorting_touches_no_other_file_and_follows_a_link(tmp_path: Path) -> None:
+    place, path, other = tmp_path / "elsewhere", tmp_path / "a.jsonl", tmp_path / "a.new"
+    place.write_bytes(b"")
+    place.chmod(0o640)
+    path.symlink_to(place)
+    other.write_text("somebody's")
+    results = Results(path)
+    for run in RUNS[1::-1]:
+        results.add(run, {"accuracy": 1})
+    results.sort(RUNS)
+    assert other.read_text() == "somebody's" and path.is_symlink()
+    assert place.stat().st_mode & 0o777 == 0o640
+    assert [run_of(json.loads(line)) for line in place.read_text().splitlines()] == RUNS[:2]
+    assert sorted(tmp_path.iterdir()) == [path, other, place]
+
+
+def test_nested_rubbish_and_blank_lines_are_no_tracebacks(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    Results(path).add(RUNS[0], {"accuracy": 1})
+    path.write_bytes(b"\n" + path.read_bytes() + b"\r\n\n")
+    assert RUNS[0] in Results(path)
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(FormatError, match="line 1 is not a row of results"):
+        Results(path)

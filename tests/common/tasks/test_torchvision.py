@@ -214,6 +214,7 @@ def test_a_small_stem_keeps_the_resolution(model: str) -> None:
     assert seen == {"usual": (8, 8) if pool else (16, 16), "small": (32, 32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", STEMS)
 def test_every_network_of_a_family_has_the_stem(prefix: str) -> None:
     family = [name for name in models.list_models(module=models) if name.startswith(prefix)]

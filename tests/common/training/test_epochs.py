@@ -109,8 +109,10 @@ def difference_by_setting(setting: Setting) -> list[tuple[Tensor, Tensor]]:
     return [(before[name], (plain[name] - after[name]) / scale) for name in before]
 
 
-@pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
-@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize(
+    "arithmetic", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("validated", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_training_killed_in_any_epoch_ends_with_the_same_bits(
     arithmetic: str, validated: bool
 ) -> None:
@@ -177,6 +179,7 @@ def test_a_training_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_training_learns() -> None:
     recipe = dataclasses.replace(TINY, epochs=20, crop_padding=0)
     rows = finish(training(setting=SETTINGS["l2"], recipe=recipe)).rows

@@ -33,13 +33,16 @@ def logits(found: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("scope", ["layer", "channel"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [MODELS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS[1:])]
+)
 def test_an_equalised_model_gives_the_same_logits(model: str, scope: str) -> None:
     before = logits(tensors(model))
     after = logits(equalised(ResNet18, tensors(model), scope))
     assert (before - after).abs().max() <= 1e-4 * before.std()
 
 
+@pytest.mark.slow
 def test_every_convolution_or_channel_gets_the_largest_magnitude_of_the_network() -> None:
     most = max(float(t.abs().max()) for t in tensors().values() if t.dim() >= 2)
     for name, found in convolutions(equalised(ResNet18, tensors(), "layer")).items():
@@ -49,6 +52,7 @@ def test_every_convolution_or_channel_gets_the_largest_magnitude_of_the_network(
         assert found.abs().amax((1, 2, 3)).numpy() == pytest.approx(most, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_strength_is_the_exponent_of_the_factor() -> None:
     none, half, full = (
         equalised(ResNet18, tensors(), "layer", strength) for strength in (0, 0.5, 1)

@@ -48,7 +48,7 @@ def trained(model: str = "mlp", seed: int = 1, **more: object) -> dict[str, Tens
     return fit(toy, toy.samples(Path(), "train", n), seed=seed, **params)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_what_can_be_learnt_is_learnt(model: str) -> None:
     network = Toy(model=model).network().eval()
     network.load_state_dict(trained(model))
@@ -56,6 +56,7 @@ def test_what_can_be_learnt_is_learnt(model: str) -> None:
     assert (found == LABELS).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides() -> None:
     with torch.random.fork_rng():
         first = trained()

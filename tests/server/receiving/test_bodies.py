@@ -8,7 +8,7 @@ from fastapi import Request
 
 from weightcast.wire.digest import digest_of
 from weightcast_web.callers import Limits
-from weightcast_web.http.bodies import pieces
+from weightcast_web.http.bodies import Body
 from weightcast_web.refusal import Refusal
 
 GRACE_S = 0.2
@@ -30,7 +30,7 @@ def request_of(*waits_s: float) -> Request:
 
 def test_a_body_that_does_not_come_is_refused_when_the_grace_is_over() -> None:
     async def read() -> None:
-        async for _ in pieces(request_of(0, 60), 10, LIMITS):
+        async for _ in Body(request_of(0, 60), 10, LIMITS):
             pass
 
     with pytest.raises(Refusal, match="only 1 bytes arrived in time") as refusal:
@@ -40,7 +40,7 @@ def test_a_body_that_does_not_come_is_refused_when_the_grace_is_over() -> None:
 
 def test_a_body_that_trickles_is_refused_though_it_never_pauses_for_long() -> None:
     async def read() -> None:
-        async for _ in pieces(request_of(*[GRACE_S / 10] * 1000), 1000, LIMITS):
+        async for _ in Body(request_of(*[GRACE_S / 10] * 1000), 1000, LIMITS):
             pass
 
     with pytest.raises(Refusal, match="arrived in time"):
@@ -50,7 +50,7 @@ def test_a_body_that_trickles_is_refused_though_it_never_pauses_for_long() -> No
 def test_the_time_that_the_reader_takes_is_not_held_against_the_sender() -> None:
     async def read() -> int:
         n = 0
-        async for piece in pieces(request_of(0, 0, 0), 10, LIMITS):
+        async for piece in Body(request_of(0, 0, 0), 10, LIMITS):
             await asyncio.sleep(2 * GRACE_S)
             n += len(piece)
         return n

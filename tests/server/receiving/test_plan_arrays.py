@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pytest
+from driver.calls import is_problem
+from driver.joined import Services
+from driver.models import Encoded, encoded
 
 from weightcast.coding import SCHEMES, Sent, tensor_pieces
 from weightcast.errors import ParameterError
@@ -70,7 +73,7 @@ def added(plugins_forgotten: None) -> None:
 
 
 @pytest.fixture
-def sent(encoded: Any, small_path: Path) -> Any:
+def sent(small_path: Path) -> Encoded:
     return encoded(small_path, "per-tensor")
 
 
@@ -96,13 +99,13 @@ def with_arrays(side: bytes, **arrays: Any) -> bytes:
     return len(text).to_bytes(8, "little") + text + body
 
 
-def test_the_array_is_announced_and_taken(services: Any, sent: Any, opened: Any, put: Any) -> None:
+def test_the_array_is_announced_and_taken(services: Services, sent: Encoded) -> None:
     assert sent.header.to_bytes().count(b'"plan":{"n_weights":1000,"scales":["F32",[2]]}') == 1
-    path = opened(services.receiver, sent.header)
-    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
-    path = opened(services.receiver, sent.header)
+    path = services.receiver.open(sent.header)
+    assert services.receiver.put_side(path, sent.side).status_code == 204
+    path = services.receiver.open(sent.header)
     same = with_arrays(sent.side, scales=np.array([3, 2], np.float32))
-    assert put(services.receiver, f"{path}/side", same).status_code == 204
+    assert services.receiver.put_side(path, same).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -119,15 +122,15 @@ def test_the_array_is_announced_and_taken(services: Any, sent: Any, opened: Any,
     ],
 )
 def test_a_plan_whose_bytes_are_wrong_is_refused_and_not_kept(
-    arrays: Any, says: str, services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
+    arrays: Any, says: str, services: Services, sent: Encoded
 ) -> None:
-    path = opened(services.receiver, sent.header)
-    answer = put(services.receiver, f"{path}/side", with_arrays(sent.side, **arrays))
+    path = services.receiver.open(sent.header)
+    answer = services.receiver.put_side(path, with_arrays(sent.side, **arrays))
     assert is_problem(answer, 422, "format-error")
     assert answer.json()["detail"].startswith("side information: ")
     assert says in answer.json()["detail"]
-    assert services.receiver.get(f"{path}/parts").json() == {"parts": [], "side": False}
-    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
+    assert services.receiver.there(path) == {"parts": [], "side": False}
+    assert services.receiver.put_side(path, sent.side).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -156,17 +159,16 @@ def test_a_plan_whose_bytes_are_wrong_is_refused_and_not_kept(
     ],
 )
 def test_a_plan_that_the_scheme_cannot_have_is_refused_when_its_arrays_are_there(
-    plan: Any, arrays: Any, says: str, services: Any, sent: Any, opened: Any, put: Any,
-    is_problem: Any,
-) -> None:  # fmt: skip
+    plan: Any, arrays: Any, says: str, services: Services, sent: Encoded
+) -> None:
     header = sent.header.model_validate_json(
         json.dumps(json.loads(sent.header.to_bytes()) | {"plan": plan})
     )
-    path = opened(services.receiver, header)
-    answer = put(services.receiver, f"{path}/side", with_arrays(sent.side, **arrays))
+    path = services.receiver.open(header)
+    answer = services.receiver.put_side(path, with_arrays(sent.side, **arrays))
     assert is_problem(answer, 422, "format-error")
     assert says in answer.json()["detail"]
-    assert services.receiver.get(f"{path}/parts").json() == {"parts": [], "side": False}
+    assert services.receiver.there(path) == {"parts": [], "side": False}
 
 
 @pytest.mark.parametrize(
@@ -181,32 +183,24 @@ def test_a_plan_that_the_scheme_cannot_have_is_refused_when_its_arrays_are_there
     ],
 )
 def test_an_array_that_cannot_be_is_refused_at_create(
-    array: Any, says: str, services: Any, sent: Any, put: Any, is_problem: Any
+    array: Any, says: str, services: Services, sent: Encoded
 ) -> None:
     fields = json.loads(sent.header.to_bytes())
     fields["plan"]["scales"] = array
-    answer = put(services.receiver, "/transmissions", json.dumps(fields).encode(), "POST")
+    answer = services.receiver.create(json.dumps(fields).encode())
     assert is_problem(answer, 422, "format-error")
     assert says in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("shape", [(), (2000,), (40, 50)])
 def test_a_plan_of_numbers_takes_no_array_in_their_place(
-    shape: tuple[int, ...],
-    services: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    is_problem: Any,
-    small_path: Path,
+    shape: tuple[int, ...], services: Services, small_path: Path
 ) -> None:
     sent = encoded(small_path, "unprotected")
     fields = json.loads(sent.header.to_bytes())
     fields["plan"]["low"] = ["F32", shape]
-    path = opened(services.receiver, sent.header.model_validate_json(json.dumps(fields)))
-    answer = put(
-        services.receiver, f"{path}/side", with_arrays(sent.side, low=np.ones(shape, "f4"))
-    )
+    path = services.receiver.open(sent.header.model_validate_json(json.dumps(fields)))
+    answer = services.receiver.put_side(path, with_arrays(sent.side, low=np.ones(shape, "f4")))
     assert is_problem(answer, 422, "format-error")
     assert "param 'low', must be " in answer.json()["detail"]
     assert len(answer.json()["detail"]) <= 400

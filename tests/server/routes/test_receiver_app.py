@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+import numpy.typing as npt
 import pytest
+from driver.calls import AWGN, is_problem
+from driver.joined import Services
+from driver.models import Encoded, changed_setup, encoded
+from driver.services import Driver
 from safetensors.numpy import load, save_file
 
-from weightcast.wire.header import Header
 from weightcast.wire.symbols import STAMP
 
-AWGN = {STAMP: "awgn"}
 HEADER_OF_VERSION_1 = (
     b'{"version":1,"model":"golden","weights":[["w","F32",[2,4]]],"carried":[["b","F32",[1]]],'
     b'"scheme":"adaptive-redundancy","params":{"n_large":2,"large_fraction":0.0006268164959327689,'
@@ -22,37 +27,27 @@ HEADER_OF_VERSION_1 = (
 )
 
 
-def changed_setup(header: Header, **changes: Any) -> Header:
-    """Return a header whose setup has other fields."""
-    return header.model_copy(update={"setup": header.setup | changes})
-
-
 @pytest.fixture
-def sent(encoded: Any, model_path: Path) -> Any:
+def sent(model_path: Path) -> Encoded:
     """A transmission with both kinds of side information, in three parts."""
     return encoded(model_path, "adaptive-redundancy")
 
 
-def test_a_key_makes_opening_a_transmission_repeatable(
-    services: Any, sent: Any, put: Any, is_problem: Any
-) -> None:
+def test_a_key_makes_opening_a_transmission_repeatable(services: Services, sent: Encoded) -> None:
     text = sent.header.to_bytes()
-    first, again = (
-        put(services.receiver, "/transmissions", text, "POST", idempotency_key="k1")
-        for _ in range(2)
-    )
+    first, again = (services.receiver.create(text, idempotency_key="k1") for _ in range(2))
     assert first.status_code == again.status_code == 201
     assert first.json()["id"] == again.json()["id"]
     assert first.headers["location"] == f"/transmissions/{first.json()['id']}"
-    other = put(services.receiver, "/transmissions", text, "POST", idempotency_key="k2")
+    other = services.receiver.create(text, idempotency_key="k2")
     assert other.json()["id"] != first.json()["id"]
     changed = changed_setup(sent.header, seed=99).to_bytes()
-    answer = put(services.receiver, "/transmissions", changed, "POST", idempotency_key="k1")
+    answer = services.receiver.create(changed, idempotency_key="k1")
     assert is_problem(answer, 409, "idempotency-key")
-    long = put(services.receiver, "/transmissions", text, "POST", idempotency_key="k" * 256)
+    long = services.receiver.create(text, idempotency_key="k" * 256)
     assert is_problem(long, 400, "idempotency-key")
     folders = {path.name for path in (services.data / "transmissions").iterdir()}
-    rows = services.receiver.get("/transmissions").json()["transmissions"]
+    rows = services.receiver.listed()
     assert folders == {row["id"] for row in rows}
 
 
@@ -71,9 +66,9 @@ def test_a_key_makes_opening_a_transmission_repeatable(
     ],
 )
 def test_what_is_no_header_is_refused(
-    text: bytes, status: int, kind: str, services: Any, put: Any, is_problem: Any
+    text: bytes, status: int, kind: str, services: Services
 ) -> None:
-    assert is_problem(put(services.receiver, "/transmissions", text, "POST"), status, kind)
+    assert is_problem(services.receiver.create(text), status, kind)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +82,10 @@ def test_what_is_no_header_is_refused(
     ],
 )
 def test_a_header_that_promises_the_impossible_is_refused(
-    change: dict[str, Any],
-    kind: str,
-    says: str,
-    services: Any,
-    sent: Any,
-    put: Any,
-    is_problem: Any,
+    change: dict[str, Any], kind: str, says: str, services: Services, sent: Encoded
 ) -> None:
     text = json.dumps(json.loads(sent.header.to_bytes()) | change).encode()
-    answer = put(services.receiver, "/transmissions", text, "POST")
+    answer = services.receiver.create(text)
     assert is_problem(answer, 422, kind)
     assert says in answer.json()["detail"]
 
@@ -105,8 +94,8 @@ def test_a_header_that_promises_the_impossible_is_refused(
     ("change", "kind", "says"),
     [
         ({"scheme": "adaptve"}, "unknown-name", "no scheme 'adaptve'; known: adaptive-mapping, "),
-        ({"decoder": "oracle"}, "unknown-name", "no decoder 'oracle'; known: clipped, inversion"),
-        ({"channel": "fog"}, "unknown-name", "no channel 'fog'; known: awgn, cascade, noiseless"),
+        ({"decoder": "oracle"}, "unknown-name", "no decoder 'oracle'; known: clipped, half-normal"),
+        ({"channel": "fog"}, "unknown-name", "no channel 'fog'; known: awgn, cascade, "),
         ({"task": "chess"}, "unknown-name", "no task 'chess'; known: cifar10, mnist"),
         ({"channel": {"name": "awgn"}}, "parameter-error", "channel 'awgn' needs the param 'std'"),
         (
@@ -143,90 +132,73 @@ def test_a_header_that_promises_the_impossible_is_refused(
     ],
 )
 def test_a_header_whose_setup_there_cannot_be_is_refused(
-    change: dict[str, Any],
-    kind: str,
-    says: str,
-    services: Any,
-    sent: Any,
-    put: Any,
-    is_problem: Any,
+    change: dict[str, Any], kind: str, says: str, services: Services, sent: Encoded
 ) -> None:
     text = changed_setup(sent.header, **change).to_bytes()
-    answer = put(services.receiver, "/transmissions", text, "POST")
+    answer = services.receiver.create(text)
     assert is_problem(answer, 422, kind)
     assert says in answer.json()["detail"]
 
 
-def test_a_header_of_version_1_is_refused_in_one_line_that_says_so(
-    services: Any, put: Any, is_problem: Any
-) -> None:
+def test_a_header_of_version_1_is_refused_in_one_line_that_says_so(services: Services) -> None:
     for hop in (services.receiver, services.link):
-        answer = put(hop, "/transmissions", HEADER_OF_VERSION_1, "POST")
+        answer = hop.create(HEADER_OF_VERSION_1)
         assert is_problem(answer, 422, "format-error")
         assert answer.json()["detail"] == "the header has the version 1; known: 2"
 
 
 def test_a_model_that_is_not_its_tasks_fails_with_the_reason(
-    services: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    is_problem: Any,
-    small_path: Path,
+    services: Services, small_path: Path
 ) -> None:
     sent = encoded(small_path, channel="noiseless")
-    path = opened(services.receiver, changed_setup(sent.header, task="cifar10", n_samples=10))
-    put(services.receiver, f"{path}/parts/0", sent.parts[0])
-    put(services.receiver, f"{path}/side", sent.side)
-    assert services.receiver.post(f"{path}/complete").status_code == 202
-    found = finished(services.receiver, path)
+    path = services.receiver.open(changed_setup(sent.header, task="cifar10", n_samples=10))
+    services.receiver.put_part(path, 0, sent.parts[0])
+    services.receiver.put_side(path, sent.side)
+    assert services.receiver.complete(path).status_code == 202
+    found = services.receiver.end_of(path)
     assert (found["state"], found["report"]) == ("failed", None)
     assert found["error"]["kind"] == "ModelError"
     assert found["error"]["detail"].startswith("not the tensors of cifar10: 'conv1.weight' is")
 
 
-def test_thousands_of_carried_tensors_arrive(
-    services: Any, encoded: Any, opened: Any, put: Any, finished: Any, tmp_path: Path
-) -> None:
-    tensors = {f"layers.{i}.norm.weight": np.full(1, i, np.float32) for i in range(20_000)}
+def test_thousands_of_carried_tensors_arrive(services: Services, tmp_path: Path) -> None:
+    tensors: dict[str, npt.NDArray[np.float32]] = {
+        f"layers.{i}.norm.weight": np.full(1, i, np.float32) for i in range(20_000)
+    }
     tensors["w"] = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
     save_file(tensors, tmp_path / "many.safetensors")
     sent = encoded(tmp_path / "many.safetensors", channel="noiseless")
     assert len(sent.side) > 1 << 20
-    path = opened(services.receiver, sent.header)
-    assert put(services.receiver, f"{path}/parts/0", sent.parts[0]).status_code == 204
-    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
-    assert services.receiver.post(f"{path}/complete").status_code == 202
-    assert finished(services.receiver, path)["state"] == "done"
+    path = services.receiver.deliver_all(sent)
+    assert services.receiver.end_of(path)["state"] == "done"
     arrived = load(services.receiver.get(f"{path}/model").content)
     assert len(arrived) == len(tensors)
     assert arrived["layers.19999.norm.weight"] == 19_999
 
 
 def test_a_transmission_is_received_decoded_and_handed_out(
-    services: Any, sent: Any, opened: Any, put: Any, finished: Any, is_problem: Any
+    services: Services, sent: Encoded
 ) -> None:
     receiver = services.receiver
-    path = opened(receiver, sent.header)
+    path = receiver.open(sent.header)
     assert receiver.get(path).json()["state"] == "created"
     assert is_problem(receiver.get(f"{path}/model"), 409, "not-decoded")
     for n in (2, 0):
-        assert put(receiver, f"{path}/parts/{n}", sent.parts[n], **AWGN).status_code == 204
-    assert receiver.get(f"{path}/parts").json() == {"parts": [0, 2], "side": False}
-    answer = receiver.post(f"{path}/complete")
+        assert receiver.put_part(path, n, sent.parts[n], **AWGN).status_code == 204
+    assert receiver.there(path) == {"parts": [0, 2], "side": False}
+    answer = receiver.complete(path)
     assert is_problem(answer, 409, "incomplete")
     assert answer.json()["missing_parts"] == [1]
     assert answer.json()["missing_side"] is True
     assert receiver.get(path).json()["state"] == "receiving"
-    assert put(receiver, f"{path}/side", sent.side).status_code == 204
-    assert put(receiver, f"{path}/parts/1", sent.parts[1], **AWGN).status_code == 204
-    assert receiver.post(f"{path}/complete").status_code == 202
-    found = finished(receiver, path)
+    assert receiver.put_side(path, sent.side).status_code == 204
+    assert receiver.put_part(path, 1, sent.parts[1], **AWGN).status_code == 204
+    assert receiver.complete(path).status_code == 202
+    found = receiver.end_of(path)
     assert found["state"] == "done"
     assert found["parts"] == {"received": 3, "total": 3}
     assert set(found["report"]) == {"weights_digest", "seconds"}
-    assert receiver.post(f"{path}/complete").json()["state"] == "done"
+    assert receiver.complete(path).json()["state"] == "done"
     events = receiver.get(f"{path}/events").text.strip().split("\n\n")
     assert len(events) == 1
     assert json.loads(events[0].removeprefix("data: "))["state"] == "done"
@@ -236,90 +208,83 @@ def test_a_transmission_is_received_decoded_and_handed_out(
 
 
 def test_a_part_with_other_bytes_than_before_is_refused_and_the_first_is_kept(
-    services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
+    services: Services, sent: Encoded
 ) -> None:
-    path = opened(services.receiver, sent.header)
-    assert put(services.receiver, f"{path}/parts/1", sent.parts[1], **AWGN).status_code == 204
+    path = services.receiver.open(sent.header)
+    assert services.receiver.put_part(path, 1, sent.parts[1], **AWGN).status_code == 204
     other = np.zeros(len(sent.parts[1]) // 4, np.float32).tobytes()
-    answer = put(services.receiver, f"{path}/parts/1", other, **AWGN)
+    answer = services.receiver.put_part(path, 1, other, **AWGN)
     assert is_problem(answer, 409, "part-differs")
     (kept,) = (services.data / path[1:] / "parts").iterdir()
     assert kept.read_bytes() == sent.parts[1]
 
 
 def test_after_complete_nothing_new_is_taken_but_repeats_are_fine(
-    services: Any, encoded: Any, opened: Any, put: Any, is_problem: Any, small_path: Path
+    services: Services, small_path: Path
 ) -> None:
     sent = encoded(small_path, "sign-protection")
-    path = opened(services.receiver, sent.header)
-    put(services.receiver, f"{path}/parts/0", sent.parts[0], **AWGN)
-    put(services.receiver, f"{path}/side", sent.side)
-    assert services.receiver.post(f"{path}/complete").status_code == 202
-    assert put(services.receiver, f"{path}/parts/0", sent.parts[0], **AWGN).status_code == 204
-    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
+    path = services.receiver.deliver_all(sent, **AWGN)
+    assert services.receiver.put_part(path, 0, sent.parts[0], **AWGN).status_code == 204
+    assert services.receiver.put_side(path, sent.side).status_code == 204
     other = np.zeros(1000, np.float32).tobytes()
-    answer = put(services.receiver, f"{path}/parts/0", other, **AWGN)
+    answer = services.receiver.put_part(path, 0, other, **AWGN)
     assert is_problem(answer, 409, "closed")
     flipped = bytearray(sent.side)
     flipped[-200] ^= 1
-    answer = put(services.receiver, f"{path}/side", bytes(flipped))
+    answer = services.receiver.put_side(path, bytes(flipped))
     assert is_problem(answer, 409, "side-differs")
 
 
 @pytest.mark.parametrize("stamp", [{}, {STAMP: "noiseless"}, {STAMP: "fog"}])
 def test_a_part_that_did_not_go_through_the_promised_channel_is_refused(
-    stamp: dict[str, str], services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
+    stamp: dict[str, str], services: Services, sent: Encoded
 ) -> None:
-    path = opened(services.receiver, sent.header)
-    answer = put(services.receiver, f"{path}/parts/0", sent.parts[0], **stamp)
+    path = services.receiver.open(sent.header)
+    answer = services.receiver.put_part(path, 0, sent.parts[0], **stamp)
     assert is_problem(answer, 409, "channel")
     assert "the header says awgn" in answer.json()["detail"]
 
 
-def test_a_clean_channel_needs_no_link(
-    services: Any, encoded: Any, opened: Any, put: Any, small_path: Path
-) -> None:
+def test_a_clean_channel_needs_no_link(services: Services, small_path: Path) -> None:
     sent = encoded(small_path, channel="noiseless")
-    path = opened(services.receiver, sent.header)
-    assert put(services.receiver, f"{path}/parts/0", sent.parts[0]).status_code == 204
+    path = services.receiver.open(sent.header)
+    assert services.receiver.put_part(path, 0, sent.parts[0]).status_code == 204
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_symbols_that_are_not_finite_are_refused_but_large_ones_are_noise(
-    value: float, services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
+    value: float, services: Services, sent: Encoded
 ) -> None:
-    path = opened(services.receiver, sent.header)
+    path = services.receiver.open(sent.header)
     symbols = np.frombuffer(sent.parts[0], np.float32).copy()
     symbols[3] = value
-    answer = put(services.receiver, f"{path}/parts/0", symbols.tobytes(), **AWGN)
+    answer = services.receiver.put_part(path, 0, symbols.tobytes(), **AWGN)
     assert is_problem(answer, 422, "format-error")
     assert "symbol 3 is" in answer.json()["detail"]
     symbols[3] = 1e30
-    answer = put(services.receiver, f"{path}/parts/0", symbols.tobytes(), **AWGN)
+    answer = services.receiver.put_part(path, 0, symbols.tobytes(), **AWGN)
     assert answer.status_code == 204
 
 
-def test_bad_bodies_are_refused_and_leave_what_is_there(
-    services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
-) -> None:
+def test_bad_bodies_are_refused_and_leave_what_is_there(services: Services, sent: Encoded) -> None:
     receiver = services.receiver
-    path = opened(receiver, sent.header)
-    put(receiver, f"{path}/parts/2", sent.parts[2], **AWGN)
+    path = receiver.open(sent.header)
+    receiver.put_part(path, 2, sent.parts[2], **AWGN)
     part, target = sent.parts[0], f"{path}/parts/0"
     assert is_problem(receiver.put(target, content=part, headers=AWGN), 400, "digest-missing")
     wrong = "sha-256=:" + "A" * 43 + "=:"
-    answer = put(receiver, target, part, content_digest=wrong, **AWGN)
+    answer = receiver.upload(target, part, content_digest=wrong, **AWGN)
     assert is_problem(answer, 400, "digest-mismatch")
-    answer = put(receiver, target, part, content_encoding="gzip", **AWGN)
+    answer = receiver.upload(target, part, content_encoding="gzip", **AWGN)
     assert is_problem(answer, 415, "content-encoding")
     for length in ("-1", "+4", "1e3", "4, 4", "", "9" * 40):
-        answer = put(receiver, target, part, content_length=length, **AWGN)
+        answer = receiver.upload(target, part, content_length=length, **AWGN)
         assert is_problem(answer, 400, "content-length")
-    assert is_problem(put(receiver, target, part[:-4], **AWGN), 422, "format-error")
-    assert is_problem(put(receiver, target, part + b"1234", **AWGN), 413, "too-long")
-    assert is_problem(put(receiver, f"{path}/parts/3", part, **AWGN), 422, "format-error")
-    assert is_problem(put(receiver, f"{path}/parts/x", part, **AWGN), 422, "request")
-    assert receiver.get(f"{path}/parts").json() == {"parts": [2], "side": False}
+    assert is_problem(receiver.upload(target, part[:-4], **AWGN), 422, "format-error")
+    assert is_problem(receiver.upload(target, part + b"1234", **AWGN), 413, "too-long")
+    assert is_problem(receiver.put_part(path, 3, part, **AWGN), 422, "format-error")
+    assert is_problem(receiver.upload(f"{path}/parts/x", part, **AWGN), 422, "request")
+    assert receiver.there(path) == {"parts": [2], "side": False}
     assert len(list((services.data / path[1:]).glob("**/*.*"))) == 1
 
 
@@ -340,86 +305,80 @@ def broken_sides(side: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("how", broken_sides(b"\0" * 16))
 def test_broken_side_information_is_refused_and_not_kept(
-    how: str, services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
+    how: str, services: Services, sent: Encoded
 ) -> None:
-    path = opened(services.receiver, sent.header)
-    put(services.receiver, f"{path}/parts/0", sent.parts[0], **AWGN)
-    answer = put(services.receiver, f"{path}/side", broken_sides(sent.side)[how])
+    path = services.receiver.open(sent.header)
+    services.receiver.put_part(path, 0, sent.parts[0], **AWGN)
+    answer = services.receiver.put_side(path, broken_sides(sent.side)[how])
     assert is_problem(answer, 422, "format-error")
     assert "side information" in answer.json()["detail"]
-    assert services.receiver.get(f"{path}/parts").json() == {"parts": [0], "side": False}
+    assert services.receiver.there(path) == {"parts": [0], "side": False}
     assert [p.name for p in (services.data / path[1:]).iterdir()] == ["parts"]
-    assert put(services.receiver, f"{path}/side", sent.side).status_code == 204
+    assert services.receiver.put_side(path, sent.side).status_code == 204
 
 
 def test_side_information_longer_than_the_header_allows_is_refused_early(
-    services: Any, encoded: Any, opened: Any, put: Any, is_problem: Any, small_path: Path
+    services: Services, small_path: Path
 ) -> None:
-    path = opened(services.receiver, encoded(small_path).header)
-    answer = put(services.receiver, f"{path}/side", b"\0" * (2 << 20))
+    path = services.receiver.open(encoded(small_path).header)
+    answer = services.receiver.put_side(path, b"\0" * (2 << 20))
     assert is_problem(answer, 413, "too-long")
 
 
-def test_a_deleted_transmission_is_gone_with_its_files(
-    services: Any, sent: Any, opened: Any, put: Any, is_problem: Any
-) -> None:
-    path = opened(services.receiver, sent.header)
-    put(services.receiver, f"{path}/parts/0", sent.parts[0], **AWGN)
+def test_a_deleted_transmission_is_gone_with_its_files(services: Services, sent: Encoded) -> None:
+    path = services.receiver.open(sent.header)
+    services.receiver.put_part(path, 0, sent.parts[0], **AWGN)
     assert services.receiver.delete(path).status_code == 204
     assert not (services.data / path[1:]).exists()
-    for call in (
+    calls: list[Callable[[], httpx.Response]] = [
         lambda: services.receiver.get(path),
         lambda: services.receiver.get(f"{path}/parts"),
         lambda: services.receiver.get(f"{path}/events"),
         lambda: services.receiver.get(f"{path}/model"),
-        lambda: services.receiver.post(f"{path}/complete"),
+        lambda: services.receiver.complete(path),
         lambda: services.receiver.delete(path),
-        lambda: put(services.receiver, f"{path}/parts/1", sent.parts[1], **AWGN),
-        lambda: put(services.receiver, f"{path}/side", sent.side),
-    ):
+        lambda: services.receiver.put_part(path, 1, sent.parts[1], **AWGN),
+        lambda: services.receiver.put_side(path, sent.side),
+    ]
+    for call in calls:
         assert is_problem(call(), 404, "no-transmission")
 
 
 @pytest.mark.parametrize("id_", ["..", "%2e%2e%2f%2e%2e", "0" * 31, "G" * 32, "A" * 32, "%00"])
-def test_an_id_that_is_none_is_not_found(id_: str, services: Any, put: Any) -> None:
-    answer = put(services.receiver, f"/transmissions/{id_}/side", b"123")
+def test_an_id_that_is_none_is_not_found(id_: str, services: Services) -> None:
+    answer = services.receiver.upload(f"/transmissions/{id_}/side", b"123")
     assert answer.status_code in (404, 405)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_the_newest_transmission_is_listed_first(services: Any, sent: Any, opened: Any) -> None:
-    first, second = (opened(services.receiver, sent.header).rpartition("/")[2] for _ in range(2))
-    listed = [row["id"] for row in services.receiver.get("/transmissions").json()["transmissions"]]
+def test_the_newest_transmission_is_listed_first(services: Services, sent: Encoded) -> None:
+    first, second = (services.receiver.open(sent.header).rpartition("/")[2] for _ in range(2))
+    listed = [row["id"] for row in services.receiver.listed()]
     assert listed[:2] == [second, first]
 
 
 def test_a_receiver_without_room_refuses_at_create(
-    joined: Any, sent: Any, put: Any, is_problem: Any, tmp_path: Path
+    driver: Driver, sent: Encoded, tmp_path: Path
 ) -> None:
-    with joined(tmp_path, spare_bytes=1 << 60) as own:
-        answer = put(own.link, "/transmissions", sent.header.to_bytes(), "POST")
+    with driver.join(tmp_path, spare_bytes=1 << 60) as own:
+        answer = own.link.create(sent.header)
         assert is_problem(answer, 507, "disk-full")
         assert own.receiver.get("/transmissions").json() == {"transmissions": []}
         assert list((tmp_path / "transmissions").iterdir()) == []
 
 
 def test_too_many_symbols_are_refused_at_create(
-    joined: Any, sent: Any, put: Any, is_problem: Any, tmp_path: Path
+    driver: Driver, sent: Encoded, tmp_path: Path
 ) -> None:
-    with joined(tmp_path, max_symbols=1000) as own:
-        answer = put(own.link, "/transmissions", sent.header.to_bytes(), "POST")
+    with driver.join(tmp_path, max_symbols=1000) as own:
+        answer = own.link.create(sent.header)
         assert is_problem(answer, 413, "too-long")
 
 
-def test_the_report_names_the_weights_by_their_digest(
-    services: Any, encoded: Any, opened: Any, put: Any, finished: Any, small_path: Path
-) -> None:
+def test_the_report_names_the_weights_by_their_digest(services: Services, small_path: Path) -> None:
     sent = encoded(small_path, channel="noiseless")
-    path = opened(services.receiver, sent.header)
-    put(services.receiver, f"{path}/parts/0", sent.parts[0])
-    put(services.receiver, f"{path}/side", sent.side)
-    services.receiver.post(f"{path}/complete")
-    report = finished(services.receiver, path)["report"]
+    path = services.receiver.deliver_all(sent)
+    report = services.receiver.end_of(path)["report"]
     model = services.receiver.get(f"{path}/model").content
     assert report["weights_digest"] in {
         hashlib.sha256(model[at : at + 4000]).hexdigest() for at in range(0, len(model), 4)

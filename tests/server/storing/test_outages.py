@@ -1,31 +1,37 @@
 """PostgreSQL goes away and comes back: 503 meanwhile, nothing lost, no restart needed."""
 
 import os
-import signal
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from driver.calls import AWGN, is_problem, transport_over
+from driver.models import encoded
+from driver.postgres import Postgres
+from driver.processes import freeze, go_on, until, worker_of
+from driver.services import Driver
+from driver.store import Claimant
 
-from weightcast.wire.symbols import STAMP
 from weightcast_server.app import POLL_S
+from weightcast_server.storing.store import Store
 
-AWGN = {STAMP: "awgn"}
-WORKER = "weightcast_server.working.worker"
-pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+Outage = Callable[[], AbstractContextManager[None]]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("database", ["postgresql"], indirect=True),
+]
 
 
 @pytest.fixture
-def outage(postgres: Any) -> Callable[[], Any]:
+def outage(postgres: Postgres) -> Outage:
     """A context in which PostgreSQL does not run."""
 
     @contextmanager
-    def down() -> Any:
+    def down() -> Iterator[None]:
         postgres.stop()
         try:
             yield
@@ -36,29 +42,21 @@ def outage(postgres: Any) -> Callable[[], Any]:
 
 
 def test_while_the_database_is_down_every_call_is_a_503_and_then_all_is_there(
-    joined: Any,
-    outage: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    is_problem: Any,
-    model_path: Path,
-    tmp_path: Path,
+    driver: Driver, outage: Outage, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, "adaptive-redundancy")
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
         receiver = own.receiver
-        path = opened(receiver, sent.header)
-        assert put(receiver, f"{path}/parts/1", sent.parts[1], **AWGN).status_code == 204
-        calls = [
+        path = receiver.open(sent.header)
+        assert receiver.put_part(path, 1, sent.parts[1], **AWGN).status_code == 204
+        calls: list[Callable[[], httpx.Response]] = [
             lambda: receiver.get("/transmissions"),
-            lambda: put(receiver, "/transmissions", sent.header.to_bytes(), "POST"),
-            lambda: put(receiver, f"{path}/parts/0", sent.parts[0], **AWGN),
-            lambda: put(own.link, f"{path}/parts/0", sent.parts[0]),
-            lambda: put(own.link, f"{path}/side", sent.side),
-            lambda: put(receiver, f"{path}/side", sent.side),
-            lambda: receiver.post(f"{path}/complete"),
+            lambda: receiver.create(sent.header),
+            lambda: receiver.put_part(path, 0, sent.parts[0], **AWGN),
+            lambda: own.link.put_part(path, 0, sent.parts[0]),
+            lambda: own.link.put_side(path, sent.side),
+            lambda: receiver.put_side(path, sent.side),
+            lambda: receiver.complete(path),
             lambda: receiver.delete(path),
             *(
                 lambda name=name: receiver.get(f"{path}{name}")
@@ -70,18 +68,18 @@ def test_while_the_database_is_down_every_call_is_a_503_and_then_all_is_there(
                 answer = call()
                 assert is_problem(answer, 503, "store-busy")
                 assert answer.headers["retry-after"] == "1"
-        assert receiver.get(f"{path}/parts").json() == {"parts": [1], "side": False}
+        assert receiver.there(path) == {"parts": [1], "side": False}
         for n in (0, 2):
-            assert put(receiver, f"{path}/parts/{n}", sent.parts[n], **AWGN).status_code == 204
-        assert put(receiver, f"{path}/side", sent.side).status_code == 204
+            assert receiver.put_part(path, n, sent.parts[n], **AWGN).status_code == 204
+        assert receiver.put_side(path, sent.side).status_code == 204
         with outage():
             pass  # The connections that the pool holds are dead now.
-        assert receiver.post(f"{path}/complete").status_code == 202
-        assert finished(receiver, path)["state"] == "done"
-        assert len(receiver.get("/transmissions").json()["transmissions"]) == 1
+        assert receiver.complete(path).status_code == 202
+        assert receiver.end_of(path)["state"] == "done"
+        assert len(receiver.listed()) == 1
 
 
-def test_connections_that_an_outage_cut_are_replaced_unseen(store: Any, outage: Any) -> None:
+def test_connections_that_an_outage_cut_are_replaced_unseen(store: Store, outage: Outage) -> None:
     assert store.ids() == set()
     with outage():
         pass
@@ -89,15 +87,10 @@ def test_connections_that_an_outage_cut_are_replaced_unseen(store: Any, outage: 
 
 
 def test_a_sender_sits_out_an_outage_in_mid_send(
-    joined: Any,
-    postgres: Any,
-    encoded: Any,
-    transport_over: Any,
-    model_path: Path,
-    tmp_path: Path,
+    driver: Driver, postgres: Postgres, model_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(model_path, "adaptive-redundancy")
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
         # The database comes back when the sender has been refused twice.
         answers: list[int] = []
 
@@ -120,73 +113,49 @@ def test_a_sender_sits_out_an_outage_in_mid_send(
 
 
 def test_a_result_that_is_there_during_an_outage_is_written_afterwards(
-    joined: Any,
-    outage: Any,
-    children: Any,
-    stop: Any,
-    eventually: Any,
-    claimant: Any,
-    delivered: Any,
-    finished: Any,
-    encoded: Any,
-    small_path: Path,
-    tmp_path: Path,
+    driver: Driver, outage: Outage, claimant: Claimant, small_path: Path, tmp_path: Path
 ) -> None:
-    with joined(tmp_path) as own:
-        (worker,) = children(os.getpid(), WORKER)
-        stop(worker)
-        path = delivered(own.receiver, encoded(small_path))
-        eventually(partial(claimant, path))
+    with driver.join(tmp_path) as own:
+        worker = worker_of(os.getpid())
+        freeze(worker)
+        path = own.receiver.deliver_all(encoded(small_path), **AWGN)
+        until(partial(claimant, path))
         with outage():
-            os.kill(worker, signal.SIGCONT)
+            go_on(worker)
             model = tmp_path / path[1:] / "model.safetensors"
-            eventually(model.exists)
+            until(model.exists)
             first = model.stat().st_ino
-        assert finished(own.receiver, path)["state"] == "done"
-        assert children(os.getpid(), WORKER) == [worker]
+        assert own.receiver.end_of(path)["state"] == "done"
+        assert worker_of(os.getpid()) == worker
         assert model.stat().st_ino == first  # It was decoded once.
 
 
 def test_an_outage_does_not_end_the_events(
-    running: Any,
-    outage: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    small_path: Path,
-    tmp_path: Path,
+    driver: Driver, outage: Outage, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path)
-    with running(tmp_path) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
-        path = opened(client, sent.header)
-        with client.stream("GET", f"{path}/events") as answer:
+    with driver.receiver(tmp_path) as receiver:
+        path = receiver.open(sent.header)
+        with receiver.stream("GET", f"{path}/events") as answer:
             lines = (line for line in answer.iter_lines() if line)
             assert '"state": "created"' in next(lines)
             with outage():
-                until = time.monotonic() + 2 * POLL_S
-                while time.monotonic() < until:
-                    assert client.get(path).status_code == 503
-            assert put(client, f"{path}/parts/0", sent.parts[0], **AWGN).status_code == 204
+                end = time.monotonic() + 2 * POLL_S
+                while time.monotonic() < end:
+                    assert receiver.get(path).status_code == 503
+            assert receiver.put_part(path, 0, sent.parts[0], **AWGN).status_code == 204
             assert '"state": "receiving"' in next(lines)
 
 
 @pytest.mark.slow
 def test_a_row_that_somebody_locks_is_a_503_in_bounded_time(
-    joined: Any,
-    postgres: Any,
-    database: str,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    is_problem: Any,
-    small_path: Path,
-    tmp_path: Path,
+    driver: Driver, postgres: Postgres, database: str, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path)
-    with joined(tmp_path) as own, postgres.connect(database.rpartition("/")[2]) as lock:
-        path = opened(own.receiver, sent.header)
+    with driver.join(tmp_path) as own, postgres.connect(database.rpartition("/")[2]) as lock:
+        path = own.receiver.open(sent.header)
         with lock.transaction():
             lock.execute("SELECT * FROM transmissions FOR UPDATE")
-            answer = put(own.receiver, f"{path}/parts/0", sent.parts[0], **AWGN)
+            answer = own.receiver.put_part(path, 0, sent.parts[0], **AWGN)
             assert is_problem(answer, 503, "store-busy")
-        assert put(own.receiver, f"{path}/parts/0", sent.parts[0], **AWGN).status_code == 204
+        assert own.receiver.put_part(path, 0, sent.parts[0], **AWGN).status_code == 204

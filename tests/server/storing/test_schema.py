@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from driver.postgres import Postgres
+from driver.store import store_in
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from weightcast.errors import LinkError, ParameterError
 from weightcast_server.settings import Settings
 from weightcast_server.storing.database import open_store
 from weightcast_server.storing.schema import HEAD, MIGRATIONS, bring_up_to_date, migrate
+from weightcast_server.storing.store import Store
 from weightcast_server.storing.tables import Base
 from weightcast_web.running.sockets import DEVELOPMENT_TOKEN
 
@@ -54,7 +59,7 @@ def make_old_schema(connection: Connection) -> None:
 
 
 @pytest.fixture
-def engine(database: str, tmp_path: Path) -> Any:
+def engine(database: str, tmp_path: Path) -> Iterator[Engine]:
     """An engine on an empty database."""
     made = create_engine(database or f"sqlite:///{tmp_path / 'receiver.db'}")
     yield made
@@ -119,7 +124,7 @@ def test_a_database_from_before_the_migrations_is_adopted_with_its_files(
     for name in (f"0.{'a' * 64}", f"12.{'b' * 64}", "3.new"):
         (folder / "parts" / name).touch()
     began = time.time()
-    store = open_store(Settings(data=tmp_path, database=database))
+    store = store_in(tmp_path, database)
     assert store.parts(ID) == {0: "a" * 64, 12: "b" * 64}
     row = store.get(ID)
     assert (row.state, row.created, row.tries) == ("receiving", 1.5, 0)
@@ -151,6 +156,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     assert "parts" in described(engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("is_old", [False, True])
 def test_several_receivers_may_migrate_at_once(
@@ -163,7 +169,7 @@ def test_several_receivers_may_migrate_at_once(
 
     def run(_: int) -> None:
         start.wait()
-        open_store(Settings(data=tmp_path, database=database)).close()
+        store_in(tmp_path, database).close()
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(run, range(4)))
@@ -178,7 +184,7 @@ def test_a_newer_schema_is_refused(engine: Engine, database: str, tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ParameterError, match="the database has schema 9999, newer than"):
-        open_store(Settings(data=tmp_path, database=database))
+        store_in(tmp_path, database)
 
 
 @pytest.mark.parametrize(
@@ -194,22 +200,22 @@ def test_a_newer_schema_is_refused(engine: Engine, database: str, tmp_path: Path
 )
 def test_a_wrong_url_is_refused_without_its_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="must be postgresql") as caught:
-        open_store(Settings(data=tmp_path, database=url))
+        store_in(tmp_path, url)
     assert "secret" not in str(caught.value)
-    assert url not in repr(Settings(data=tmp_path, database=url))
+    assert url not in repr(Settings(data=tmp_path, database=SecretStr(url)))
 
 
 def test_production_refuses_the_password_for_trying(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://u:{DEVELOPMENT_TOKEN}@h/d"
     with pytest.raises(ParameterError, match="production needs a database password of its own"):
-        open_store(Settings(data=tmp_path, database=url, production=True))
+        open_store(Settings(data=tmp_path, database=SecretStr(url), production=True))
 
 
 def test_a_database_that_is_not_there_is_refused_after_a_bounded_time(tmp_path: Path) -> None:
     url = unreachable_url()
     began = time.monotonic()
     with pytest.raises(LinkError, match=r"no database at 127.0.0.1:\d+/name: ") as caught:
-        open_store(Settings(data=tmp_path, database=url, database_wait_s=0.5))
+        open_store(Settings(data=tmp_path, database=SecretStr(url), database_wait_s=0.5))
     assert 0.5 <= time.monotonic() - began < 10
     assert "secret" not in str(caught.value)
 
@@ -240,13 +246,12 @@ def unreachable_url() -> str:
     return f"postgresql+psycopg://user:secret@127.0.0.1:{port}/name"
 
 
-def test_the_start_of_a_receiver_waits_for_the_database(postgres: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_start_of_a_receiver_waits_for_the_database(postgres: Postgres, tmp_path: Path) -> None:
     url = postgres.database()
     postgres.stop()
-    opened: list[Any] = []
-    thread = threading.Thread(
-        target=lambda: opened.append(open_store(Settings(data=tmp_path, database=url)))
-    )
+    opened: list[Store] = []
+    thread = threading.Thread(target=lambda: opened.append(store_in(tmp_path, url)))
     thread.start()
     postgres.start()
     thread.join(60)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver.store import Clock, store_in
 from sqlalchemy import select
 
-from weightcast_server.settings import Settings
-from weightcast_server.storing.database import open_store
 from weightcast_server.storing.store import CLOSE_S, Store
 from weightcast_server.storing.tables import Row
 from weightcast_web.refusal import Refusal
@@ -22,9 +21,9 @@ ONE, OTHER = "1" * 64, "2" * 64
 
 
 @pytest.fixture
-def store(database: str, clock: Any, tmp_path: Path) -> Iterator[Store]:
+def store(database: str, clock: Clock, tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    opened = open_store(Settings(data=tmp_path, database=database), clock)
+    opened = store_in(tmp_path, database, clock)
     yield opened
     opened.close()
 
@@ -52,11 +51,18 @@ def race(one: Callable[[int], Any], n: int) -> list[Any]:
         return list(threads.map(run, range(n)))
 
 
+def claimed_by(store: Store, who: str) -> tuple[Row, list[str]]:
+    """Return what a worker is given, which is something."""
+    found = store.claim(who, 9)
+    assert found is not None
+    return found
+
+
 def test_of_many_who_claim_at_once_each_gets_another_transmission(store: Store) -> None:
     for id_ in IDS:
         store.create(id_, "{}", None)
         store.queue(id_)
-    claimed = race(lambda i: [store.claim(f"{i}", 9), store.claim(f"{i}", 9)], 8)
+    claimed = race(lambda i: [claimed_by(store, f"{i}"), claimed_by(store, f"{i}")], 8)
     # Who asks again while it holds a claim is given that one again.
     assert all(first.id == again.id for (first, _), (again, _) in claimed)
     assert len({first.id for (first, _), _ in claimed}) == 8
@@ -66,10 +72,10 @@ def test_a_claim_is_given_again_though_another_receiver_holds_its_row(store: Sto
     for id_ in IDS[:2]:
         store.create(id_, "{}", None)
         store.queue(id_)
-    assert store.claim("me", 9)[0].id == IDS[0]
+    assert claimed_by(store, "me")[0].id == IDS[0]
     with ThreadPoolExecutor(1) as threads, store._session() as other:
         other.execute(select(Row).where(Row.id == IDS[0]).with_for_update())
-        again = threads.submit(store.claim, "me", 9)
+        again = threads.submit(claimed_by, store, "me")
         wait([again], 0.5)
         other.rollback()
         row, _ = again.result()
@@ -123,7 +129,7 @@ def test_what_is_queued_takes_repeats_but_nothing_new(store: Store) -> None:
         store.take_side(ID, ONE)
 
 
-def test_the_one_that_waited_longest_is_claimed_first(store: Store, clock: Any) -> None:
+def test_the_one_that_waited_longest_is_claimed_first(store: Store, clock: Clock) -> None:
     for id_ in reversed(IDS[:3]):
         store.create(id_, "{}", None)
         store.queue(id_)
@@ -135,7 +141,7 @@ def test_the_one_that_waited_longest_is_claimed_first(store: Store, clock: Any) 
     assert store.claim("me", 9) is None
 
 
-def test_a_claim_is_exclusive_until_its_lease_runs_out(queued: Store, clock: Any) -> None:
+def test_a_claim_is_exclusive_until_its_lease_runs_out(queued: Store, clock: Clock) -> None:
     assert queued.claim("one", 10) is not None
     clock.now += 9
     assert queued.claim("two", 10) is None
@@ -147,12 +153,12 @@ def test_a_claim_is_exclusive_until_its_lease_runs_out(queued: Store, clock: Any
     assert taken is not None and taken[0].state == "decoding"
 
 
-def test_who_has_lost_its_lease_can_write_nothing(queued: Store, clock: Any) -> None:
+def test_who_has_lost_its_lease_can_write_nothing(queued: Store, clock: Clock) -> None:
     queued.claim("one", 10)
     clock.now += 11
     queued.claim("two", 10)
     assert not queued.note(ID, "one", 10, None)
-    assert queued.strike(ID, "one") == 0
+    assert queued.count_death(ID, "one") == 0
     assert not queued.finish(ID, "one", "failed", error="{}")
     queued.release("one")
     assert queued.claim("three", 10) is None
@@ -163,14 +169,15 @@ def test_who_has_lost_its_lease_can_write_nothing(queued: Store, clock: Any) -> 
     assert row.claimed_by is None
 
 
-def test_a_late_lease_that_nobody_took_over_is_still_ones_own(queued: Store, clock: Any) -> None:
+def test_a_late_lease_that_nobody_took_over_is_still_ones_own(queued: Store, clock: Clock) -> None:
     queued.claim("one", 10)
     clock.now += 1000
     assert queued.finish(ID, "one", "done", report="{}")
 
 
 def test_what_is_released_can_be_claimed_at_once(queued: Store) -> None:
-    for how in (lambda: queued.release("one"), queued.free):
+    ways: list[Callable[[], None]] = [lambda: queued.release("one"), queued.free]
+    for how in ways:
         assert queued.claim("one", 10) is not None
         assert queued.claim("two", 10) is None
         how()
@@ -181,7 +188,7 @@ def test_what_is_released_can_be_claimed_at_once(queued: Store) -> None:
 def test_workers_that_died_are_counted_whoever_counts(queued: Store) -> None:
     for tries, who in enumerate(("one", "two"), start=1):
         queued.claim(who, 10)
-        assert queued.strike(ID, who) == tries
+        assert queued.count_death(ID, who) == tries
         queued.release(who)
 
 
@@ -204,7 +211,7 @@ def test_what_is_deleted_is_gone_with_its_parts_and_takes_nothing(queued: Store)
             call()
 
 
-def test_only_what_nothing_comes_to_expires(store: Store, clock: Any) -> None:
+def test_only_what_nothing_comes_to_expires(store: Store, clock: Clock) -> None:
     for id_ in IDS[:4]:
         store.create(id_, "{}", None)
     store.queue(IDS[3])
@@ -218,17 +225,18 @@ def test_only_what_nothing_comes_to_expires(store: Store, clock: Any) -> None:
     ]  # fmt: skip
     error = store.get(ID).summary()["error"]
     assert error == {"kind": "Expired", "detail": "nothing arrived for 100 s"}
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: store.take_part(ID, 0, ONE),
         lambda: store.take_side(ID, ONE),
         lambda: store.queue(ID),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(Refusal, match="has expired") as caught:
             call()
         assert caught.value.status == 410
 
 
-def test_files_are_outdated_some_time_after_the_end(queued: Store, clock: Any) -> None:
+def test_files_are_outdated_some_time_after_the_end(queued: Store, clock: Clock) -> None:
     queued.create(IDS[1], "{}", None)
     clock.now += 500
     queued.claim("one", 10)

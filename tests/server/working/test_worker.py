@@ -1,10 +1,11 @@
 """The worker evaluates what it has decoded, and nothing else."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from driver.joined import Services
+from driver.models import encoded
 from safetensors.numpy import load_file, save_file
 
 from weightcast.errors import FormatError
@@ -14,21 +15,11 @@ from weightcast_server.working.worker import load
 
 @pytest.mark.parametrize("how", ["as it was", "stale", "shuffled", "one bit"])
 def test_only_weights_with_the_digest_of_what_was_decoded_are_evaluated(
-    how: str,
-    services: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    small_path: Path,
-    tmp_path: Path,
+    how: str, services: Services, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path, channel="noiseless")
-    path = opened(services.receiver, sent.header)
-    put(services.receiver, f"{path}/parts/0", sent.parts[0])
-    put(services.receiver, f"{path}/side", sent.side)
-    services.receiver.post(f"{path}/complete")
-    digest = finished(services.receiver, path)["report"]["weights_digest"]
+    path = services.receiver.deliver_all(sent)
+    digest = services.receiver.end_of(path)["report"]["weights_digest"]
     file = tmp_path / "model.safetensors"
     file.write_bytes(services.receiver.get(f"{path}/model").content)
     tensors = load_file(file)

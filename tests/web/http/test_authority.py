@@ -7,12 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from driver.calls import is_problem, transport_over
+from driver.joined import Services
+from driver.models import encoded
+from driver.processes import children, command_of
+from driver.services import Driver
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import Message
 
 from weightcast.errors import ParameterError
 from weightcast_client.settings import Settings as ClientSettings
@@ -28,16 +33,18 @@ SHOWN = {"authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
-def guarded(joined: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def guarded(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A link and a receiver with a token."""
-    with joined(tmp_path_factory.mktemp("receiver"), token=SecretStr(TOKEN)) as own:
+    with driver.join(tmp_path_factory.mktemp("receiver"), token=SecretStr(TOKEN)) as own:
         yield own
 
 
 def routes_of(app: FastAPI) -> set[tuple[str, str]]:
     """Return (method, path) of all an app has, whether it says so or not."""
     said = {(m.upper(), path) for path, item in app.openapi()["paths"].items() for m in item}
-    return said | {(m, r.path) for r in app.routes for m in getattr(r, "methods", None) or ()}
+    return said | {
+        (m, vars(r)["path"]) for r in app.routes for m in getattr(r, "methods", None) or ()
+    }
 
 
 def all_routes(tmp_path: Path) -> dict[str, set[tuple[str, str]]]:
@@ -63,13 +70,13 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore:Duplicate Operation ID")
 @pytest.mark.parametrize("how", REFUSED)
 def test_every_route_but_health_is_refused_without_the_token(
-    how: str, guarded: Any, is_problem: Any, tmp_path: Path
+    how: str, guarded: Services, tmp_path: Path
 ) -> None:
     for hop, routes in all_routes(tmp_path).items():
         assert {path for _, path in routes} >= {"/metrics", "/openapi.json", *OPEN}
         client = httpx.Client(transport=getattr(guarded, hop)._transport, base_url="http://test")
         for method, path in sorted(routes):
-            headers = {k: v.encode("latin-1") for k, v in REFUSED[how].items()}
+            headers = [(k.encode(), v.encode("latin-1")) for k, v in REFUSED[how].items()]
             answer = client.request(method, path.replace("{", "").replace("}", ""), headers=headers)
             if path in OPEN:
                 assert answer.status_code in (200, 405), (hop, method, path)
@@ -82,26 +89,22 @@ def test_every_route_but_health_is_refused_without_the_token(
         assert client.get("/transmissions", params={"token": TOKEN}).status_code == 401
 
 
-def test_with_the_token_a_model_goes_through_both_hops(
-    guarded: Any, encoded: Any, opened: Any, put: Any, finished: Any, small_path: Path
-) -> None:
+def test_with_the_token_a_model_goes_through_both_hops(guarded: Services, small_path: Path) -> None:
     sent = encoded(small_path)
-    path = opened(guarded.link, sent.header)
-    assert put(guarded.link, f"{path}/parts/0", sent.parts[0]).status_code == 204
-    assert put(guarded.link, f"{path}/side", sent.side).status_code == 204
-    assert guarded.link.post(f"{path}/complete").status_code == 202
-    assert finished(guarded.link, path)["state"] == "done"
+    path = guarded.link.open(sent.header)
+    assert guarded.link.put_part(path, 0, sent.parts[0]).status_code == 204
+    assert guarded.link.put_side(path, sent.side).status_code == 204
+    assert guarded.link.complete(path).status_code == 202
+    assert guarded.link.end_of(path)["state"] == "done"
 
 
-def test_a_sender_shows_its_token(guarded: Any, transport_over: Any) -> None:
+def test_a_sender_shows_its_token(guarded: Services) -> None:
     transport = transport_over(guarded.road, token=SecretStr(TOKEN))
     transport.probe()
     transport.close()
 
 
-def test_a_sender_with_the_wrong_token_is_told_so_at_once(
-    guarded: Any, transport_over: Any
-) -> None:
+def test_a_sender_with_the_wrong_token_is_told_so_at_once(guarded: Services) -> None:
     transport = transport_over(guarded.road, token=SecretStr("wrong-but-secret"))
     with pytest.raises(OSError, match="401: this call needs the token") as refused:
         transport.create(b"{}", "key")
@@ -112,10 +115,10 @@ def test_a_sender_with_the_wrong_token_is_told_so_at_once(
 def test_a_call_is_refused_before_its_body_is_read(tmp_path: Path) -> None:
     answers = []
 
-    async def send(message: Any) -> None:
+    async def send(message: Message) -> None:
         answers.append(message)
 
-    async def receive() -> Any:
+    async def receive() -> Message:
         raise AssertionError("the body was read")
 
     for app in (
@@ -136,7 +139,7 @@ def test_a_call_is_refused_before_its_body_is_read(tmp_path: Path) -> None:
 
 
 def test_tokens_are_compared_in_constant_time(
-    guarded: Any, monkeypatch: pytest.MonkeyPatch
+    guarded: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
     real = hmac.compare_digest
@@ -161,7 +164,9 @@ def asked_of_receiver(token: str | None, status: int) -> tuple[httpx.Response, h
             return httpx.Response(status, json={})
 
     async def call() -> httpx.Response:
-        settings = LinkSettings(receiver="http://receiver", token=token and SecretStr(token))
+        settings = LinkSettings(
+            receiver="http://receiver", token=SecretStr(token) if token else None
+        )
         road = httpx.ASGITransport(link.create_app(settings, Receiver()))
         async with httpx.AsyncClient(transport=road, base_url="http://link") as client:
             headers = {"authorization": f"Bearer {token or 'of-the-caller'}"}
@@ -175,7 +180,7 @@ def test_a_link_shows_its_own_token_to_the_receiver_and_never_its_callers() -> N
     assert asked_of_receiver(TOKEN, 200)[1]["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_a_receiver_that_refuses_the_links_token_is_a_bad_gateway(is_problem: Any) -> None:
+def test_a_receiver_that_refuses_the_links_token_is_a_bad_gateway() -> None:
     answer, _ = asked_of_receiver(TOKEN, 401)
     assert is_problem(answer, 502, "link-error")
     assert answer.json()["detail"] == "the receiver does not accept the link's token"
@@ -202,7 +207,7 @@ def test_listening_beyond_loopback_needs_a_token(host: str) -> None:
     ],
 )
 def test_production_wants_a_token_that_nobody_can_guess(token: str | None, says: str) -> None:
-    settings = ReceiverSettings(port=0, production=True, token=token and SecretStr(token))
+    settings = ReceiverSettings(port=0, production=True, token=SecretStr(token) if token else None)
     with pytest.raises(ParameterError, match=says) as refused:
         listen(settings, None)
     assert token is None or token not in str(refused.value)
@@ -231,12 +236,12 @@ def test_a_command_that_may_not_listen_says_so_in_one_line(module: str, tmp_path
 
 
 def test_the_token_is_in_no_log_no_help_no_command_line_and_no_text_of_the_settings(
-    running: Any, children: Any, tmp_path: Path
+    driver: Driver, tmp_path: Path
 ) -> None:
     names = [f"WEIGHTCAST_{part}_TOKEN" for part in ("LINK", "SERVER", "CLIENT")]
     env = os.environ | dict.fromkeys(names, TOKEN) | {"WEIGHTCAST_LINK_LOG_LEVEL": "debug"}
-    with (tmp_path / "log").open("wb") as log, running(tmp_path, env=env) as (process, url):
-        link_words = ["-m", "weightcast_link.cli", f"--receiver={url}", "--port=0"]
+    with (tmp_path / "log").open("wb") as log, driver.receiver(tmp_path, env=env) as own:
+        link_words = ["-m", "weightcast_link.cli", f"--receiver={own.url}", "--port=0"]
         linking = subprocess.Popen([sys.executable, *link_words], env=env, stderr=log)
         line = ""
         while "listening on" not in line:
@@ -246,10 +251,10 @@ def test_the_token_is_in_no_log_no_help_no_command_line_and_no_text_of_the_setti
             for path in ("/transmissions", f"/transmissions?token={TOKEN}", "/metrics"):
                 answer = httpx.get(f"{address}{path}", headers=headers)
                 assert TOKEN not in answer.text + str(answer.headers)
-        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(process.pid)]
+        commands = [command_of(pid) for pid in children(own.process.pid)]
         linking.terminate()
         linking.wait(30)
-        assert commands and TOKEN.encode() not in b"".join(commands)
+        assert commands and TOKEN not in "".join(commands)
     logged = (tmp_path / "log").read_text()
     assert "unauthorised" in logged
     assert TOKEN not in logged

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.requests import Request
@@ -10,12 +11,14 @@ from starlette.requests import Request
 from weightcast.wire.digest import digest_of
 from weightcast_web.callers import Limits
 from weightcast_web.http.bodies import read_body
-from weightcast_web.http.fair_share import AT_ONCE, turn
+from weightcast_web.http.fair_share import AT_ONCE, wait_for_fair_share
 
 N_TRANSFERS, N_PIECES = 50, 20
 
 
-async def moved_by_round(one: Any) -> list[int]:
+async def moved_by_round(
+    one: Callable[[int, Callable[[], None]], Coroutine[Any, Any, None]],
+) -> list[int]:
     """Run many transfers; return how many pieces moved in each round of the loop."""
     rounds: Counter[int] = Counter()
     round_ = 0
@@ -32,9 +35,9 @@ async def moved_by_round(one: Any) -> list[int]:
 def test_few_pieces_move_in_one_round_and_everyone_gets_a_turn() -> None:
     order: list[int] = []
 
-    async def one(i: int, note: Any) -> None:
+    async def one(i: int, note: Callable[[], None]) -> None:
         for _ in range(N_PIECES):
-            await turn()
+            await wait_for_fair_share()
             order.append(i)
             note()
 
@@ -49,7 +52,7 @@ def test_bodies_that_are_all_there_are_read_in_turns() -> None:
     body = piece * N_PIECES
     fields = [(b"content-digest", digest_of(body).encode())]
 
-    async def one(_i: int, note: Any) -> None:
+    async def one(_i: int, note: Callable[[], None]) -> None:
         left = N_PIECES
 
         async def receive() -> dict[str, Any]:
@@ -70,13 +73,13 @@ def test_bodies_that_are_all_there_are_read_in_turns() -> None:
 
 def test_a_transfer_that_is_given_up_takes_no_turn_with_it() -> None:
     async def run() -> None:
-        waiting = [asyncio.create_task(turn()) for _ in range(10)]
+        waiting = [asyncio.create_task(wait_for_fair_share()) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting[AT_ONCE:]:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         async with asyncio.timeout(5):
             for _ in range(3 * AT_ONCE):
-                await turn()
+                await wait_for_fair_share()
 
     asyncio.run(run())

@@ -5,10 +5,11 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from driver.calls import is_problem
+from driver.services import Driver
 from fastapi import FastAPI
 
 from weightcast.errors import LinkError
@@ -50,7 +51,7 @@ def test_what_lives_and_is_ready_says_so() -> None:
     ("error", "kind"),
     [(Refusal(503, "store-busy", "busy"), "store-busy"), (LinkError("gone"), "not-ready")],
 )
-def test_what_is_not_ready_says_why_and_lives(error: Exception, kind: str, is_problem: Any) -> None:
+def test_what_is_not_ready_says_why_and_lives(error: Exception, kind: str) -> None:
     async def check() -> None:
         raise error
 
@@ -74,7 +75,7 @@ def test_a_young_check_is_not_repeated_and_an_old_one_is(monkeypatch: pytest.Mon
 
 
 def test_a_check_that_hangs_keeps_nobody_waiting_and_is_not_begun_twice(
-    monkeypatch: pytest.MonkeyPatch, is_problem: Any
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health, "FRESH_S", -1)
     calls = []
@@ -116,11 +117,11 @@ def test_after_a_long_pause_a_slow_check_is_waited_for(monkeypatch: pytest.Monke
 
 
 def test_a_receiver_without_its_data_folder_is_not_ready(
-    joined: Any, is_problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "FRESH_S", -1)
     monkeypatch.setattr(health, "PATIENCE_S", 10)
-    with joined(tmp_path / "data") as own:
+    with driver.join(tmp_path / "data") as own:
         assert own.receiver.get("/health").json() == {"service": "receiver", "status": "ready"}
         assert own.link.get("/health").json() == {"service": "link", "status": "ready"}
         shutil.rmtree(tmp_path / "data")
@@ -131,10 +132,8 @@ def test_a_receiver_without_its_data_folder_is_not_ready(
         assert "weightcast_ready 0.0" in own.link.get("/metrics").text
 
 
-def test_a_receiver_whose_disk_is_full_is_not_ready(
-    joined: Any, is_problem: Any, tmp_path: Path
-) -> None:
-    with joined(tmp_path, spare_bytes=1 << 60) as own:
+def test_a_receiver_whose_disk_is_full_is_not_ready(driver: Driver, tmp_path: Path) -> None:
+    with driver.join(tmp_path, spare_bytes=1 << 60) as own:
         assert is_problem(own.receiver.get("/health"), 503, "disk-full")
 
 
@@ -161,9 +160,7 @@ def test_what_was_seen_too_long_ago_is_not_shown_as_if_it_were_so(
     store.close()
 
 
-def test_a_link_whose_receiver_is_silent_answers_in_time(
-    is_problem: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_whose_receiver_is_silent_answers_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "LONG_PATIENCE_S", 0.1)
 
     class Silent(httpx.AsyncBaseTransport):

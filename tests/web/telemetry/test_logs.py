@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from driver.models import encoded
+from driver.services import Driver
 
 from weightcast.wire.symbols import STAMP
 from weightcast_web.telemetry.logs import LONGEST_VALUE, JsonLines, TextLines, tell
@@ -19,7 +20,9 @@ from weightcast_web.telemetry.logs import LONGEST_VALUE, JsonLines, TextLines, t
 EVIL = "x\r\n2026-01-01T00:00:00.000Z info receiver created\x1b[2J\x7f\x85\u2028\u202e\ud800\0"
 
 
-def line_of(formatter: logging.Formatter, event: str, error: Any = None, **fields: Any) -> str:
+def line_of(
+    formatter: logging.Formatter, event: str, error: Exception | None = None, **fields: Any
+) -> str:
     """Return what a formatter makes of an event."""
     lines = []
 
@@ -49,7 +52,9 @@ def test_a_line_of_json_has_the_same() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextLines("x"), JsonLines("x")])
-def test_nothing_in_an_event_breaks_its_line_or_makes_it_endless(formatter: Any) -> None:
+def test_nothing_in_an_event_breaks_its_line_or_makes_it_endless(
+    formatter: logging.Formatter,
+) -> None:
     line = line_of(formatter, EVIL, detail=EVIL, more="y" * 100_000)
     assert line.isprintable()
     assert len(line.splitlines()) == 1
@@ -57,7 +62,7 @@ def test_nothing_in_an_event_breaks_its_line_or_makes_it_endless(formatter: Any)
 
 
 @pytest.mark.parametrize("formatter", [TextLines("x"), JsonLines("x")])
-def test_no_line_of_a_traceback_looks_like_an_event(formatter: Any) -> None:
+def test_no_line_of_a_traceback_looks_like_an_event(formatter: logging.Formatter) -> None:
     line = line_of(formatter, "failed", ValueError(EVIL + "z" * 100_000))
     first, *rest = line.splitlines()
     assert "failed" in first
@@ -71,27 +76,20 @@ def events_in(caplog: pytest.LogCaptureFixture, id_: str) -> list[str]:
 
 
 def test_the_way_of_a_transmission_is_logged_under_its_id(
-    joined: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    small_path: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    driver: Driver, small_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for package in ("weightcast_server", "weightcast_web"):
         caplog.set_level("DEBUG", package)
     sent = encoded(small_path, "sign-protection")
-    with joined(tmp_path) as own:
-        path = opened(own.receiver, sent.header)
+    with driver.join(tmp_path) as own:
+        path = own.receiver.open(sent.header)
         for _ in range(2):
-            put(own.receiver, f"{path}/parts/0", sent.parts[0], **{STAMP: "awgn"})
-            put(own.receiver, f"{path}/side", sent.side)
-        put(own.receiver, f"{path}/parts/0", bytes(4000), **{STAMP: "awgn"})
+            own.receiver.put_part(path, 0, sent.parts[0], **{STAMP: "awgn"})
+            own.receiver.put_side(path, sent.side)
+        own.receiver.put_part(path, 0, bytes(4000), **{STAMP: "awgn"})
         for _ in range(2):
-            own.receiver.post(f"{path}/complete")
-        finished(own.receiver, path)
+            own.receiver.complete(path)
+        own.receiver.end_of(path)
         own.receiver.delete(path)
     assert events_in(caplog, path.rpartition("/")[2]) == [
         "INFO created",
@@ -104,14 +102,14 @@ def test_the_way_of_a_transmission_is_logged_under_its_id(
         "INFO decoded",
         "INFO deleted",
     ]
-    (refused,) = [r.fields for r in caplog.records if r.getMessage() == "refused"]
+    (refused,) = [vars(r)["fields"] for r in caplog.records if r.getMessage() == "refused"]
     assert (refused["status"], refused["type"]) == (409, "part-differs")
     assert all(TextLines("x").format(record).isprintable() for record in caplog.records)
 
 
 @pytest.mark.cifar
 def test_the_accuracy_is_logged(
-    running: Any, encoded: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    driver: Driver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = ["send", "--std=0", "--limit=20", "--json"]
     log = tmp_path / "log"

@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
+from driver.joined import Services
+from driver.models import encoded
+from driver.services import Driver
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,7 +16,7 @@ from weightcast.wire.symbols import STAMP
 DOCUMENT = Path(__file__).parents[3] / "docs/metrics.md"
 
 
-def scrape(client: Any) -> dict[str, Metric]:
+def scrape(client: httpx.Client) -> dict[str, Metric]:
     """Return the metrics of a service by name."""
     answer = client.get("/metrics")
     assert answer.status_code == 200
@@ -29,33 +32,26 @@ def value_of(families: dict[str, Metric], name: str, **labels: str) -> float:
 
 
 def test_a_known_transmission_is_counted(
-    joined: Any,
-    encoded: Any,
-    opened: Any,
-    put: Any,
-    finished: Any,
-    model_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    driver: Driver, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weightcast_web.telemetry.health.FRESH_S", -1)
     monkeypatch.setattr("weightcast_web.telemetry.health.PATIENCE_S", 10)
     sent = encoded(model_path)
     n_bytes = sum(len(part) for part in sent.parts)
-    with joined(tmp_path) as own:
-        path = opened(own.link, sent.header)
+    with driver.join(tmp_path) as own:
+        path = own.link.open(sent.header)
         for n, part in enumerate(sent.parts):
-            assert put(own.link, f"{path}/parts/{n}", part).status_code == 204
-        assert put(own.link, f"{path}/parts/0", sent.parts[0]).status_code == 204
-        assert put(own.link, f"{path}/parts/0", sent.parts[0][:-4]).status_code == 422
+            assert own.link.put_part(path, n, part).status_code == 204
+        assert own.link.put_part(path, 0, sent.parts[0]).status_code == 204
+        assert own.link.put_part(path, 0, sent.parts[0][:-4]).status_code == 422
         other = bytes(len(sent.parts[0]))
-        assert put(own.link, f"{path}/parts/0", other).status_code == 409
-        answer = put(own.receiver, f"{path}/parts/0", other, **{STAMP: "awgn"})
+        assert own.link.put_part(path, 0, other).status_code == 409
+        answer = own.receiver.put_part(path, 0, other, **{STAMP: "awgn"})
         assert answer.status_code == 409
         waiting = scrape(own.receiver)
-        assert put(own.link, f"{path}/side", sent.side).status_code == 204
-        own.link.post(f"{path}/complete")
-        finished(own.link, path)
+        assert own.link.put_side(path, sent.side).status_code == 204
+        own.link.complete(path)
+        own.link.end_of(path)
         link, receiver = scrape(own.link), scrape(own.receiver)
     assert value_of(waiting, "weightcast_receiver_transmissions", state="receiving") == 1
     assert value_of(waiting, "weightcast_receiver_transmissions", state="done") == 0
@@ -89,12 +85,12 @@ def test_a_known_transmission_is_counted(
     assert value_of(receiver, "weightcast_http_seconds_count", **route) == 4
 
 
-def test_no_caller_can_add_a_label(joined: Any, tmp_path: Path) -> None:
-    def series(client: Any) -> set[tuple[str, ...]]:
+def test_no_caller_can_add_a_label(driver: Driver, tmp_path: Path) -> None:
+    def series(client: httpx.Client) -> set[tuple[str, ...]]:
         samples = [s for family in scrape(client).values() for s in family.samples]
         return {(s.name, *s.labels.values()) for s in samples}
 
-    with joined(tmp_path) as own:
+    with driver.join(tmp_path) as own:
 
         def strange(word: str) -> None:
             for client in (own.link, own.receiver):
@@ -111,7 +107,7 @@ def test_no_caller_can_add_a_label(joined: Any, tmp_path: Path) -> None:
         assert "FIRST" not in str(before)
 
 
-def test_the_table_of_metrics_is_complete(services: Any) -> None:
+def test_the_table_of_metrics_is_complete(services: Services) -> None:
     described = re.findall(
         r"^\| `(\w+)` \| (gauge|counter|histogram) \| (\w+) \|", DOCUMENT.read_text(), flags=re.M
     )

@@ -9,6 +9,7 @@ from weightcast.channels import Channel
 from weightcast.coding.base import Arrived, Sent
 from weightcast.coding.mapping import decode_block, encode_block
 from weightcast.coding.paper.plans import LARGE_FRACTION, ClassPlan, check_share, plan_classes
+from weightcast.coding.scales import scale_of_each
 from weightcast.decoding import Decoder
 from weightcast.models.tensors import Tensor
 
@@ -76,5 +77,5 @@ class AdaptiveMapping:
         decoder: Decoder,
     ) -> Weights:
         """Map [-1, 1] back onto the span of each weight's class."""
-        small, large = plan.spans
-        return decode_block(arrived, n, side, decoder, small=small, large=large)
+        scale = scale_of_each(plan, at, n, decoder)
+        return decode_block(arrived, n, side, decoder, spans=plan.spans, scale=scale)

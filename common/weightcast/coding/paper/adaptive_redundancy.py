@@ -15,6 +15,7 @@ from weightcast.coding.paper.plans import (
     check_share,
     plan_classes,
 )
+from weightcast.coding.scales import scale_of_each
 from weightcast.decoding import Decoder
 from weightcast.models.tensors import Tensor
 
@@ -94,17 +95,9 @@ class AdaptiveRedundancy:
         decoder: Decoder,
     ) -> Weights:
         """Average the repetitions and map them back onto the span of each weight's class."""
-        small, large = plan.spans
-        return decode_block(
-            arrived,
-            n,
-            side,
-            decoder,
-            small=small,
-            large=large,
-            r_small=self.r_small,
-            r_large=self.r_large,
-        )
+        scale = scale_of_each(plan, at, n, decoder)
+        uses = self.r_small, self.r_large
+        return decode_block(arrived, n, side, decoder, spans=plan.spans, uses=uses, scale=scale)
 
     def _uses(self, n: int, n_large: int) -> int:
         return self.r_small * (n - n_large) + self.r_large * n_large

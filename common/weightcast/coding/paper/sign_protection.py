@@ -9,6 +9,7 @@ from weightcast.channels import Channel
 from weightcast.coding.base import Arrived, Sent
 from weightcast.coding.mapping import decode_block, encode_block
 from weightcast.coding.paper.plans import RangePlan, plan_range
+from weightcast.coding.scales import scale_of_each
 from weightcast.decoding import Decoder
 from weightcast.models.tensors import Tensor
 
@@ -64,4 +65,6 @@ class SignProtection:
         decoder: Decoder,
     ) -> Weights:
         """Map [-1, 1] back onto the magnitudes and give them their signs."""
-        return decode_block(arrived, n, side, decoder, small=(plan.low, plan.high))
+        scale = scale_of_each(plan, at, n, decoder)
+        spans = (plan.low, plan.high), None
+        return decode_block(arrived, n, side, decoder, spans=spans, scale=scale)

@@ -9,7 +9,7 @@ import numpy as np
 
 from weightcast.datasets.base import Fetching
 from weightcast.datasets.containers import read_files
-from weightcast.datasets.sources import BROKEN, Arrays, Bytes, one_line, silent
+from weightcast.datasets.sources import FOREIGN, Arrays, Bytes, one_line, silent
 from weightcast.errors import DataError
 
 SIDE = 32
@@ -91,7 +91,7 @@ def _images(content: bytes, name: str) -> Bytes:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return np.asarray(image.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
-    except (*BROKEN, LookupError, TypeError) as error:
+    except FOREIGN as error:
         raise DataError(f"{name} is a broken picture: {one_line(error)}") from None
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.cache import alone, scratch_folder
 from weightcast.datasets.containers import read_files
 from weightcast.datasets.downloads import download
-from weightcast.datasets.sources import BROKEN, alone, one_line, scratch_folder
+from weightcast.datasets.sources import BROKEN, one_line
 from weightcast.errors import DataError
 from weightcast.tasks.torchvision.pictures import InMemory, Labelled
 

@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from weightcast.datasets.base import Fetching, Split
+from weightcast.datasets.cache import alone
 from weightcast.datasets.downloads import READ_TIMEOUT_S
-from weightcast.datasets.sources import BROKEN, alone, one_line
+from weightcast.datasets.sources import FOREIGN, one_line
 from weightcast.errors import DataError
 from weightcast.tasks.torchvision.catalogue import Entry
 from weightcast.tasks.torchvision.pictures import Labelled, OnDisk
-
-REFUSALS = (*BROKEN, ImportError)
-"""What torchvision raises for data that are not there or broken, or for a package that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Downloaded:
                 try:
                     root.mkdir(parents=True, exist_ok=True)
                     self._class()(root, download=True, **arguments)
-                except REFUSALS as error:
+                except FOREIGN as error:
                     said = one_line(error)
                     raise DataError(f"cannot get {self.name}; torchvision: {said}") from None
         return "torchvision"
@@ -70,7 +68,7 @@ class Downloaded:
             return self._class()(root, **arguments)
         except ImportError as error:
             raise DataError(f"{self.name} cannot be read: {one_line(error)}") from None
-        except BROKEN as error:
+        except FOREIGN as error:
             said = one_line(error)
             raise DataError(
                 f"{self.name} is not in the cache; `client data torchvision` fetches it ({said})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from weightcast.datasets.base import Fetching, Split
-from weightcast.datasets.sources import BROKEN, one_line
+from weightcast.datasets.sources import FOREIGN, one_line
 from weightcast.errors import DataError
 from weightcast.tasks.torchvision.pictures import Labelled, OnDisk
 
@@ -51,7 +51,7 @@ class Folder:
             raise DataError(f"'{roots[part]}' has not the classes of '{self.path}/train': {unlike}")
         try:
             data = datasets.ImageFolder(str(roots[part]))
-        except BROKEN as error:
+        except FOREIGN as error:
             raise DataError(f"'{roots[part]}' cannot be read: {one_line(error)}") from None
         return OnDisk(data, np.asarray(data.targets, np.int64))
 

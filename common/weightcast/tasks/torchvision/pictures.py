@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weightcast.datasets.samples import Indices
-from weightcast.datasets.sources import BROKEN, one_line
+from weightcast.datasets.sources import FOREIGN, one_line
 from weightcast.errors import DataError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class OnDisk:
 
         try:
             picture = self.data[i][0].convert("RGB")
-        except BROKEN as error:
+        except FOREIGN as error:
             raise DataError(f"picture {i} cannot be read: {one_line(error)}") from None
         found: Tensor = functional.pil_to_tensor(picture)
         return found

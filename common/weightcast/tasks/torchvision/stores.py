@@ -11,6 +11,7 @@ import numpy as np
 
 from weightcast.datasets.base import Fetching, Split
 from weightcast.datasets.sources import PinnedArrays
+from weightcast.paths import expanded
 from weightcast.tasks.cifar10 import data as cifar10
 from weightcast.tasks.mnist import data as mnist
 from weightcast.tasks.torchvision.catalogue import entry_of
@@ -67,7 +68,7 @@ def store_of(data: str, folder: str | None) -> Store:
     """Return the store of a data set of the catalogue."""
     match data:
         case "ImageFolder":
-            return Folder(Path(folder or ""))
+            return Folder(expanded(Path(folder or "")))
         case "MNIST":
             return Pinned(mnist.ARRAYS, mnist.fetch)
         case "CIFAR10":

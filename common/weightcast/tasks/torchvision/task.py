@@ -12,6 +12,7 @@ from weightcast.datasets.base import Fetching, Report, Samples, Split
 from weightcast.datasets.samples import split as split_of
 from weightcast.errors import DataError, ParameterError
 from weightcast.evaluation.score import Score
+from weightcast.paths import expanded
 from weightcast.tasks.torchvision.catalogue import entry_of, n_validation
 from weightcast.tasks.torchvision.folders import Folder
 from weightcast.tasks.torchvision.networks import classifier
@@ -66,7 +67,7 @@ class Torchvision:
             DataError: the folder that tells them is not there.
         """
         found = self.classes or entry_of(self.data).n_classes
-        return found or len(Folder(Path(self.folder or "")).classes())
+        return found or len(Folder(expanded(Path(self.folder or ""))).classes())
 
     def network(self) -> nn.Module:
         """Return a new network.

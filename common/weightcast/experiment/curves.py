@@ -1,4 +1,4 @@
-"""From rows of results to means, intervals and cliffs."""
+"""Curves: rows of results as means with intervals over std, and their cliffs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from weightcast.channels import Channel
 from weightcast.experiment.results import Row
 from weightcast.measure.intervals import mean_and_interval
-from weightcast_client.reproduction.paper import CHANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """All draws of one scheme at one std.
+    """Point of a curve: all draws of one scheme at one std.
 
     Args:
         accuracies: in %, one per draw.
@@ -79,25 +78,26 @@ def point(rows: Sequence[Row]) -> Point:
     )
 
 
-def cliff(stds: Sequence[float], accuracies: Sequence[float], clean: float) -> float:
+def cliff(stds: Sequence[float], accuracies: Sequence[float], clean: float, chance: float) -> float:
     """Return the std at which the accuracy is half of the way from clean to chance.
 
     Args:
         stds: rising.
         accuracies: in %, one per std.
         clean: in %.
+        chance: accuracy of a guess, in %.
 
     Returns:
         Interpolated in a line over log std between the two stds around the first fall below half;
-        nan if there is none.
+        nan if there is none, or if it is between 0 and the first std.
 
-    >>> round(cliff([0.01, 0.1], [95.0, 5.0], 90.0), 4)
+    >>> round(cliff([0.01, 0.1], [95.0, 5.0], 90.0, chance=10.0), 4)
     0.0316
     """
-    half = (clean + CHANCE) / 2
+    half = (clean + chance) / 2
     for i in range(1, len(stds)):
         before, after = accuracies[i - 1], accuracies[i]
-        if before >= half > after:
+        if before >= half > after and stds[i - 1] > 0:
             share = (before - half) / (before - after)
             return math.exp((1 - share) * math.log(stds[i - 1]) + share * math.log(stds[i]))
     return math.nan

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from driver.calls import transport_over
 
-from weightcast.errors import LinkError
-from weightcast_client.sending.transport import Transport
-from weightcast_web.running.command import BadUse
+from weightcast.errors import BadUse, LinkError
+from weightcast_client.calling import retries
+from weightcast_client.calling.transport import Transport
 
+EVENTS = {"content-type": "text/event-stream"}
 STATE = b'data: {"state": "queued"}\n\n'
 DONE = b'data: {"state": "done"}\n\n'
 Answer = httpx.Response | Exception
@@ -20,11 +22,11 @@ Answer = httpx.Response | Exception
 class Broken(httpx.SyncByteStream):
     """A body that breaks off."""
 
-    def __init__(self, start: bytes) -> None:
-        self._start = start
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self._start
+        yield from self._pieces
         raise httpx.ReadError("cut")
 
 
@@ -45,15 +47,15 @@ class Scripted(httpx.BaseTransport):
 
 
 def ok(body: bytes = b"{}") -> Callable[[], Answer]:
-    return lambda: httpx.Response(200, content=body)
+    return lambda: httpx.Response(200, headers=EVENTS, content=body)
 
 
 def refused(status: int) -> Callable[[], Answer]:
     return lambda: httpx.Response(status, json={"detail": "because of the moon"})
 
 
-def cut(start: bytes = b"") -> Callable[[], Answer]:
-    return lambda: httpx.Response(200, stream=Broken(start))
+def cut(*pieces: bytes) -> Callable[[], Answer]:
+    return lambda: httpx.Response(200, headers=EVENTS, stream=Broken(*pieces))
 
 
 def absent() -> Answer:
@@ -61,7 +63,7 @@ def absent() -> Answer:
 
 
 @pytest.fixture
-def over(transport_over: Callable[..., Transport]) -> Callable[..., Transport]:
+def over() -> Callable[..., Transport]:
     return transport_over
 
 
@@ -119,6 +121,18 @@ def test_events_without_news_are_given_up(over: Callable[..., Transport]) -> Non
     with pytest.raises(LinkError, match="broke off the events"):
         list(over(road).events("0"))
     assert len(road.calls) == 6
+
+
+def test_events_that_go_on_without_news_use_up_no_tries(over: Callable[..., Transport]) -> None:
+    alive = [cut(STATE, b": still here\n\n")] * 10
+    road = Scripted(*alive, ok(STATE + DONE))
+    assert [now["state"] for now in over(road).events("0")] == ["queued", "done"]
+    assert len(road.calls) == 11
+
+
+def test_an_event_may_come_in_pieces_and_in_several_lines(over: Callable[..., Transport]) -> None:
+    road = Scripted(cut(b'event: state\ndata: {"state":\ndata: "don', b'e"}\n\n'))
+    assert [dict(now) for now in over(road).events("0")] == [{"state": "done"}]
 
 
 def test_events_of_an_unknown_transmission_end_at_once(over: Callable[..., Transport]) -> None:
@@ -254,3 +268,50 @@ def test_a_probe_does_not_take_any_web_server_for_a_receiver(
 ) -> None:
     with pytest.raises(BadUse, match="something else answers there"):
         over(Scripted(lambda: httpx.Response(200, html="<p>hello"))).probe()
+
+
+def plain(status: int) -> Callable[[], Answer]:
+    """What a proxy says."""
+    return lambda: httpx.Response(status, headers={"content-type": "text/html"}, content=b"<h1>")
+
+
+@pytest.mark.parametrize("away", [refused(502), plain(502), absent])
+def test_an_end_that_comes_back_is_waited_for_and_that_is_said_once(
+    away: Callable[[], Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "AWAY_S", 0.002)
+    monkeypatch.setattr(retries, "SILENT_S", 0.01)
+    monkeypatch.setattr(retries, "PATIENCE_S", 600.0)
+    said: list[str] = []
+    road = Scripted(*[away] * 20, ok())
+    transport = Transport(
+        "http://test",
+        connect_timeout_s=5,
+        answer_timeout_s=60,
+        tries=6,
+        http=road,
+        waiting=said.append,
+    )
+    transport.complete("0")
+    assert len(road.calls) == 21 and len(said) == 1
+    assert "502" in said[0] or said[0] == "no answer from http://test: nobody there"
+
+
+def test_bodies_that_a_proxy_finds_too_large_are_told_with_their_size(
+    over: Callable[..., Transport],
+) -> None:
+    with pytest.raises(BadUse, match=r"refused with 413: something before the link .* of 4 MiB"):
+        over(Scripted(plain(413))).put_part("0", 0, memoryview(b"12345678"))
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [(401, "this call needs the token"), (502, "the receiver does not accept the link's token")],
+)
+def test_a_token_that_is_refused_names_the_variable(
+    status: int, detail: str, over: Callable[..., Transport]
+) -> None:
+    road = Scripted(lambda: httpx.Response(status, json={"detail": detail}))
+    says = rf"^http://here: refused with {status}: {detail}; set WEIGHTCAST_CLIENT_TOKEN to it$"
+    with pytest.raises(BadUse, match=says):
+        over(road).probe("http://here")

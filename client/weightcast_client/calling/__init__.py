@@ -1,0 +1,1 @@
+"""Calling a link or a receiver over HTTP: patiently, with digests."""
