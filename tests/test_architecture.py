@@ -28,14 +28,16 @@ ALLOWED = {
 }
 ROOMS = {
     "weightcast": """
-        errors paths arrays compiling registry noise measure models plugins datasets evaluation channels decoding
-        coding tasks training setup pipeline wire experiment api
+        errors paths arrays compiling registry noise measure models plugins datasets evaluation
+        channels decoding coding tasks training setup pipeline wire experiment api
     """,
     "weightcast_web": """
         failpoints sqlite refusal callers settings events workers telemetry http connection running
     """,
     "weightcast_link": "settings telemetry crossing receiver passing parts app cli __main__",
-    "weightcast_server": "settings telemetry storing receiving readiness working routes app cli __main__",
+    "weightcast_server": """
+        settings telemetry storing receiving readiness working routes app cli __main__
+    """,
     "weightcast_client": """
         provenance settings screen reproduction options calling sending sweeping service commands
         cli __main__
