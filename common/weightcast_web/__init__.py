@@ -1,1 +1,1 @@
-"""What the services have in common: bodies, problem details, and how they are run."""
+"""Parts that the services have in common: bodies, problem details, and how they are run."""

@@ -1,4 +1,4 @@
-"""What one caller may take up of a service."""
+"""Limits: what one caller may take up of a service."""
 
 from typing import Annotated
 

@@ -1,4 +1,7 @@
-"""A connection of a caller, on guard: uvicorn gives no deadlines and no limits of its own."""
+"""Connections of callers, with deadlines and limits: uvicorn has none of its own.
+
+They rely on uvicorn's insides: `tests/web/test_connection.py` lists which, and tells a change.
+"""
 
 import asyncio
 from http import HTTPStatus
@@ -37,7 +40,9 @@ class Connections:
 
 
 class GuardedConnection(HttpToolsProtocol):
-    """Refuses heads that are too long, too slow or ambiguous, and gives up its place when asked.
+    """A connection that refuses bad heads and gives up its place when asked.
+
+    Bad is what is too long, too slow or ambiguous.
 
     A connection waits for its ``first`` byte, for the rest of a ``head``, ``idle`` for the next
     request, or for the ``rest`` of a body that nobody reads any more; each has its deadline, which
@@ -58,7 +63,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room; without room serve nothing but health."""
+        """Begin; beyond the limit close who waits longest, or serve nothing but health."""
         super().connection_made(transport)
         surplus = len(self.connections) - self._others.limits.max_connections
         if surplus > 0 and self._others.waiting:

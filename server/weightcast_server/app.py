@@ -16,7 +16,7 @@ from weightcast_server.routes.collaborators import Collaborators
 from weightcast_server.routes.views import TransmissionViews
 from weightcast_server.settings import Settings
 from weightcast_server.storing.database import open_store
-from weightcast_server.storing.housekeeping import STALE_S, clear, keep_house
+from weightcast_server.storing.housekeeping import STALE_S, delete_leftovers, run_housekeeping
 from weightcast_server.storing.store import Store
 from weightcast_server.telemetry import Telemetry
 from weightcast_server.working.supervisor import Supervisor
@@ -25,8 +25,9 @@ from weightcast_web import failpoints
 from weightcast_web.events.changes import Changes
 from weightcast_web.events.streams import Streams
 from weightcast_web.http import authority, problems
+from weightcast_web.running.background import background
 from weightcast_web.telemetry import health, metrics
-from weightcast_web.workers.keeping import KeptWorker, log_death
+from weightcast_web.workers.keeping import KeptWorker
 from weightcast_web.workers.process import WorkerProcess
 
 POLL_S = 1.0
@@ -55,7 +56,7 @@ def create_app(
     own = _collaborators(settings, store, root, kept, telemetry, streams, registry)
     can_work = Readiness(store, settings.data, settings.spare_bytes, lambda: kept.is_kept)
     registry.register(can_work)
-    clear(store, root, STALE_S if store.is_shared else 0)
+    delete_leftovers(store, root, STALE_S if store.is_shared else 0)
     app = FastAPI(
         title="weightcast receiver",
         lifespan=_lifespan(own, root, can_work.close),
@@ -111,17 +112,9 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        housekeeping = keep_house(own.store, root, own.settings)
-        tasks = [
-            asyncio.create_task(own.supervisor.run(), name="supervisor"),
-            asyncio.create_task(housekeeping, name="housekeeping"),
-        ]
-        for task in tasks:
-            task.add_done_callback(log_death)
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        housekeeping = run_housekeeping(own.store, root, own.settings)
+        async with background(supervisor=own.supervisor.run(), housekeeping=housekeeping):
+            yield
         close()
         await asyncio.to_thread(own.store.close)
 

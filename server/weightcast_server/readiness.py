@@ -18,7 +18,7 @@ from weightcast_web.telemetry.health import STALE_S
 
 
 class Readiness(Collector):
-    """Checks database and disk, and keeps what it saw for Prometheus.
+    """The check of database and disk, and what it saw last, for Prometheus.
 
     Args:
         store: the database.

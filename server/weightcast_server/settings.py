@@ -23,7 +23,7 @@ class Settings(ServiceSettings):
         max_symbols: cap on the symbols of one transmission.
         max_open: transmissions that may be unfinished at once; more are told to come back.
         max_stored_bytes: that the files of all transmissions may take.
-        max_flights: parts that may be in memory at once; more wait.
+        max_flights: parts that may be put on disk for good at once; more wait.
         spare_bytes: disk space that a new transmission must leave free.
         worker_silence_s: a worker that reports no progress for so long is replaced.
         lease_s: work of a receiver that has not been heard of for so long is taken over by others.

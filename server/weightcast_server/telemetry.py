@@ -14,7 +14,7 @@ WORK_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 
 
 class Telemetry:
-    """Tells of transmissions and of the worker.
+    """Log lines and metrics of transmissions and of the worker.
 
     Args:
         registry: where the numbers go.

@@ -1,30 +1,25 @@
 """The commands, run in this process."""
 
 import sys
-from typing import Any, NamedTuple
 
 import pytest
+import typer
+from driver.commands import Call, Ran
 
 from weightcast_client.cli import app as client_app
 from weightcast_web.running.command import run
 
 
-class Ran(NamedTuple):
-    """How a command ended."""
-
-    code: Any
-    out: str
-    err: str
-
-
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a command in this process: (words, app)."""
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Run a command in this process."""
 
-    def ran(*words: str, app: Any = client_app) -> Ran:
+    def ran(*words: str, app: typer.Typer = client_app) -> Ran:
         monkeypatch.setattr(sys, "argv", ["command", *words])
         with pytest.raises(SystemExit) as left:
             run(app)
-        return Ran(left.value.code, *capfd.readouterr())
+        code = left.value.code
+        assert isinstance(code, int)
+        return Ran(code, *capfd.readouterr())
 
     return ran

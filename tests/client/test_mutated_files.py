@@ -10,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from common.tasks.archives import cifar_binary, cifar_package, tar
+from driver.commands import Call
 from safetensors.numpy import save_file
 
 pytestmark = pytest.mark.slow
@@ -178,7 +178,7 @@ def check(ends: Callable[[], tuple[int, str]], path: Path, what: str) -> None:
 
 @pytest.mark.parametrize("kind", ["model", "results", "sweep", "archive"])
 def test_a_mutated_file_is_a_result_or_one_line(
-    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIGHTCAST_CLIENT_CACHE", str(tmp_path / "cache"))

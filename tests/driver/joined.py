@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
-from driver.calls import Caller
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from driver.calls import Caller
 from weightcast_link import app as link
 from weightcast_link.settings import Settings as LinkSettings
 from weightcast_server import app as receiver

@@ -25,7 +25,34 @@ def until(what: Callable[[], T | Literal[False] | None], within_s: float = 60) -
 
 
 def children(pid: int, word: str = "weightcast") -> list[int]:
-    """Return the living descendants of a process with a word in their command."""
+    """Return the living children of a process with a word in their command."""
+    return _named({child for child, parent in _parents().items() if parent == pid}, word)
+
+
+def descendants(pid: int, word: str = "weightcast") -> list[int]:
+    """Return the living children of a process, their children and so on, as `children` does."""
+    parents = _parents()
+    found: set[int] = set()
+    more = {pid}
+    while more:
+        more = {child for child, parent in parents.items() if parent in more}
+        found |= more
+    return _named(found, word)
+
+
+def workers_of(pid: int, n: int = 1, name: str = RECEIVERS_WORKER) -> list[int]:
+    """Return the workers of a process with ``n`` services, as soon as all are there."""
+    return until(lambda: len(found := children(pid, name)) == n and found)
+
+
+def worker_of(pid: int, name: str = RECEIVERS_WORKER) -> int:
+    """Return the only worker of a service, as soon as it is there."""
+    (only,) = workers_of(pid, name=name)
+    return only
+
+
+def _parents() -> dict[int, int]:
+    """Return the parent of each process that lives."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -34,18 +61,11 @@ def children(pid: int, word: str = "weightcast") -> list[int]:
             continue
         if state != "Z":
             parents[int(path.parent.name)] = int(parent)
-    found, grown = {pid}, True
-    while grown:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        grown = bool(more)
-        found |= more
-    return [child for child in found - {pid} if word in command_of(child)]
+    return parents
 
 
-def worker_of(pid: int, name: str = RECEIVERS_WORKER) -> int:
-    """Return the only worker of a service, as soon as it is there."""
-    (only,) = until(lambda: len(found := children(pid, name)) == 1 and found)
-    return only
+def _named(pids: set[int], word: str) -> list[int]:
+    return [pid for pid in pids if word in command_of(pid)]
 
 
 def freeze(pid: int) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from driver.joined import run_app
 from driver.processes import SENDERS_WORKER, worker_of
-
 from weightcast_client.service.app import create_app
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.settings import Settings

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from driver.calls import Caller
 from driver.joined import Services, join
 from driver.processes import worker_of
-from pydantic import SecretStr
 
 
 class Running(Caller):

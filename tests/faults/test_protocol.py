@@ -187,8 +187,13 @@ def test_every_order_of_calls_is_answered_as_the_rules_demand(
     ]
     runs, steps = times(6, 60), times(25, 40)
     with driver.join(tmp_path) as own:
+
+        class Here(Protocol):
+            def __init__(self) -> None:
+                super().__init__(own.link, sent, digest)
+
         run_state_machine_as_test(
-            lambda: Protocol(own.link, sent, digest),
+            Here,
             settings=settings(
                 max_examples=runs,
                 stateful_step_count=steps,

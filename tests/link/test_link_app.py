@@ -167,6 +167,18 @@ def test_the_receivers_answers_and_refusals_come_through_unchanged(
     assert answer.content == services.receiver.complete(path).content
 
 
+def test_no_proxy_is_to_keep_events_back(services: Services, small_path: Path) -> None:
+    sent = encoded(small_path)
+    path = services.link.open(sent.header)
+    assert services.link.put_part(path, 0, sent.parts[0]).status_code == 204
+    assert services.link.put_side(path, sent.side).status_code == 204
+    services.link.post(f"{path}/complete")
+    for caller in services.link, services.receiver:
+        answer = caller.get(f"{path}/events")
+        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.headers["x-accel-buffering"] == "no"
+
+
 def test_a_method_or_address_that_does_not_exist_is_a_problem_too(services: Services) -> None:
     assert is_problem(services.link.get("/nothing"), 404, "not-found")
     assert is_problem(services.link.request("PATCH", UNKNOWN), 405, "method-not-allowed")

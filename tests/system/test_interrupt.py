@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driver.processes import children
+from driver.processes import descendants
 
 from weightcast_web.running.command import INTERRUPTED
 
@@ -39,7 +39,7 @@ def sending(scratch: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 def services_of(process: subprocess.Popen[str]) -> list[int]:
     """Return receiver, link and worker of a sender, as soon as they run."""
     while True:
-        found: list[int] = children(process.pid)
+        found: list[int] = descendants(process.pid)
         if len(found) == 3 or process.poll() is not None:
             return found
 
@@ -64,7 +64,7 @@ def test_an_interrupt_at_any_moment_leaves_no_process_and_no_file(
         services_of(process)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(after_s)
-        services = children(process.pid)
+        services = descendants(process.pid)
         watches = [os.pidfd_open(pid) for pid in services]
         process.send_signal(signal.SIGINT)
         began = time.monotonic()

@@ -95,7 +95,7 @@ def show_result(result: SendResult) -> None:
     """Print the result of a send; of several draws every line says what it is of them."""
     n = result["n_weights"]
     over = result.get("over_draws", {})
-    mean = f", {over['weight_mse']}" if over else ""
+    mean, total = (" (mean)", " (sum)") if over else ("", "")
     console = Console(highlight=False)
     title = printable(f"{result['model']} by {result['scheme']} over {result['channel']}")
     if result["decoder"] != DEFAULT_DECODER:
@@ -138,7 +138,7 @@ def show_result(result: SendResult) -> None:
     table.add_row(f"SDR{mean}", text)
     table.add_section()
     for name, seconds in result["seconds"].items():
-        table.add_row(f"{name}{', sum' if over else ''}, s", f"{seconds:.2f}")
+        table.add_row(f"{name}, s{total}", f"{seconds:.2f}")
     console.print(table)
 
 

@@ -20,8 +20,9 @@ from weightcast_web.events.changes import Changes
 from weightcast_web.events.streams import Streams
 from weightcast_web.http import authority, problems
 from weightcast_web.refusal import Refusal
+from weightcast_web.running.background import background
 from weightcast_web.telemetry import health, metrics
-from weightcast_web.workers.keeping import KeptWorker, log_death
+from weightcast_web.workers.keeping import KeptWorker
 from weightcast_web.workers.process import WorkerProcess
 
 
@@ -72,16 +73,11 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(runner.run(), name="runner")]
+        tasks = {"runner": runner.run()}
         if first is not None:
-            following = follow_first(first, store, changes, runner.wake)
-            tasks.append(asyncio.create_task(following, name="first send"))
-        for task in tasks:
-            task.add_done_callback(log_death)
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            tasks["first send"] = follow_first(first, store, changes, runner.wake)
+        async with background(**tasks):
+            yield
         store.close()
 
     return lifespan

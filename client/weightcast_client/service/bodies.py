@@ -1,4 +1,4 @@
-"""What `POST /sends` takes."""
+"""Bodies of `POST /sends`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

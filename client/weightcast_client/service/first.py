@@ -11,7 +11,7 @@ from typing import Any
 
 from weightcast_client.service.bodies import SendBody
 from weightcast_client.service.store import FINISHED, Row, Store
-from weightcast_web.events.changes import HEARTBEAT_S, Changes
+from weightcast_web.events.changes import Changes
 from weightcast_web.telemetry.logs import tell
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def follow_first(
     if row.state not in FINISHED:
         tell(_log, "sending a first model, which is evaluated as it arrives, then as it was")
     wake()
-    async with aclosing(changes.follow(row.id, HEARTBEAT_S)) as news:
+    async with aclosing(changes.follow(row.id)) as news:
         async for _ in news:
             row = await to_thread(store.get, row.id)
             if row.state in FINISHED:

@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from weightcast_client.service.bodies import SEND_SCHEMA, read_send
 from weightcast_client.service.runner import Runner
@@ -13,7 +14,6 @@ from weightcast_client.service.store import Store
 from weightcast_client.service.telemetry import Telemetry
 from weightcast_client.service.views import SendViews
 from weightcast_client.settings import Settings
-from weightcast_web.events.streams import FIELDS
 from weightcast_web.http.bodies import JSON, described
 from weightcast_web.refusal import Refusal
 
@@ -59,9 +59,11 @@ def router(
         await runner.cancel(id_)
         return await views.resource(id_)
 
-    @routes.get("/{id_}/events")
-    async def events(id_: str) -> StreamingResponse:
-        await views.row(id_)
-        return StreamingResponse(views.events(id_), headers=FIELDS, media_type="text/event-stream")
+    @routes.get(
+        "/{id_}/events", response_class=EventSourceResponse, dependencies=[Depends(views.row)]
+    )
+    async def events(id_: str) -> AsyncIterator[ServerSentEvent]:
+        async for state in views.events(id_):
+            yield ServerSentEvent(data=state)
 
     return routes

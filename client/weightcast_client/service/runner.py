@@ -1,4 +1,4 @@
-"""Runner: has a worker process do the sends, oldest first."""
+"""Runner: the sends, done by a worker process, oldest first."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from weightcast_web.workers.keeping import MAX_TRIES, KeptWorker
 
 
 class Runner:
-    """Does the sends in a process of their own.
+    """Sends in a process of their own.
 
     Args:
         store: where sends wait and results go.

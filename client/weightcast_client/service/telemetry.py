@@ -15,7 +15,7 @@ WORK_BUCKETS_S = (0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 
 
 class Telemetry:
-    """Tells of sends and of the worker.
+    """Log lines and metrics of sends and of the worker.
 
     Args:
         registry: where the numbers go.

@@ -1,14 +1,13 @@
 """Views: sends as callers see them, as they stand now and as they change."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 from weightcast_client.service.store import FINISHED, Row, Store
-from weightcast_web.events.changes import HEARTBEAT_S, Changes
+from weightcast_web.events.changes import Changes
 from weightcast_web.events.streams import Streams
 from weightcast_web.refusal import Refusal
 
@@ -35,19 +34,17 @@ class SendViews:
         """Return a send with its progress, or refuse with 404."""
         return (await self.row(id_)).summary() | {"progress": self._changes.progress.get(id_)}
 
-    async def events(self, id_: str) -> AsyncIterator[str]:
-        """Yield a send as server-sent events until it is over.
-
-        Source: WHATWG, *HTML Living Standard*, section 9.2.
-        """
+    async def events(self, id_: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield a send at each change until it is over."""
         shown: dict[str, Any] = {}
-        async with aclosing(self._changes.follow(id_, HEARTBEAT_S)) as changes:
+        async with aclosing(self._changes.follow(id_)) as changes:
             async for _ in self._streams.until_end(changes):
                 try:
                     now = await self.resource(id_)
                 except Refusal:
                     return
-                yield f"data: {json.dumps(now)}\n\n" if now != shown else ": still here\n\n"
-                shown = now
+                if now != shown:
+                    shown = now
+                    yield now
                 if now["state"] in FINISHED:
                     return

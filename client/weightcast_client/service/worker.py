@@ -27,7 +27,7 @@ REPORT_EVERY_S = 0.1
 
 
 class SendLines:
-    """Writes what happens to a send, its progress not more often than every tenth of a second.
+    """Lines on what happens to a send, its progress not more often than every tenth of a second.
 
     Args:
         id_: of the send.

@@ -164,7 +164,7 @@ def read_sweep(path: Path) -> Sweep:
             try:
                 list(_grid(kind, {name: params}))
             except (ParameterError, UnknownNameError) as error:
-                keys = (table, name, *[key for key in params if f"'{key}'" in str(error)][:1])
+                keys = [table, name, *[key for key in params if f"'{key}'" in str(error)][:1]]
                 raise type(error)(f"{where(path, text, keys)}: {error}") from None
     return sweep
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-HEARTBEAT_S = 15.0
-"""How often those who watch are told at least that somebody is there."""
+LOOK_AGAIN_S = 15.0
+"""How often those who watch look at least, in case they could not look when woken."""
 
 
 class Changes:
@@ -30,19 +30,18 @@ class Changes:
         for event in self._watching.get(id_, ()):
             event.set()
 
-    async def follow(self, id_: str, every_s: float = HEARTBEAT_S) -> AsyncGenerator[bool]:
-        """Yield True at once and at each change, False after ``every_s`` seconds without one."""
+    async def follow(self, id_: str, every_s: float = LOOK_AGAIN_S) -> AsyncGenerator[None]:
+        """Yield at once, at each change, and after ``every_s`` seconds without one."""
         event = asyncio.Event()
         self._watching[id_].add(event)
         try:
-            yield True
+            yield
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(every_s):
                         await event.wait()
-                is_new = event.is_set()
                 event.clear()
-                yield is_new
+                yield
         finally:
             self._watching[id_].discard(event)
             if not self._watching[id_]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 FIELDS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-"""Of an answer with events: no proxy keeps them back, and none remembers them."""
+"""Of an answer with events, as FastAPI sets them: no proxy keeps it back or remembers it."""
 
 _Piece = TypeVar("_Piece")
 

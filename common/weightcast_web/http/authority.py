@@ -1,4 +1,4 @@
-"""Who may call a service."""
+"""Authority: who may call a service."""
 
 import hmac
 
@@ -13,7 +13,7 @@ OPEN = ("/health", "/health/live")
 
 
 class Authority:
-    """Refuses every call without the token before anything of its body is read.
+    """A guard: calls without the token are refused before anything of their bodies is read.
 
     Args:
         app: what is guarded.

@@ -1,4 +1,4 @@
-"""Whether a service lives and is ready; asking never takes long."""
+"""Health: whether a service lives and is ready; asking never takes long."""
 
 import asyncio
 import math

@@ -21,7 +21,7 @@ HTTP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 
 
 class Timing:
-    """Times calls until their answers begin: the rest of a stream is no delay.
+    """Times of calls until their answers begin: the rest of a stream is no delay.
 
     Args:
         app: what is timed.
@@ -50,7 +50,7 @@ class Timing:
 
 
 class Flights:
-    """Places for parts in memory, counted; who finds none waits.
+    """Places for parts that are worked on, counted; who finds none waits.
 
     Args:
         places: how many there are.
@@ -59,7 +59,7 @@ class Flights:
 
     def __init__(self, places: int, registry: CollectorRegistry) -> None:
         self._places = asyncio.Semaphore(places)
-        self._taken = Gauge("weightcast_flights", "Parts in memory now.", registry=registry)
+        self._taken = Gauge("weightcast_flights", "Parts that have a place now.", registry=registry)
 
     async def __aenter__(self) -> None:
         """Take a place."""

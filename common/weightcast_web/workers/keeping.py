@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Started(Protocol):
-    """Whoever is told that a worker runs."""
+    """A call that takes note of a worker that runs."""
 
     def __call__(self, *, is_first: bool) -> None:
         """Take note of it."""
@@ -66,9 +66,3 @@ class KeptWorker:
         finally:
             self.is_kept = False
             await self.process.end()
-
-
-def log_death(task: asyncio.Task[None]) -> None:
-    """Log that a task which should never end has died."""
-    if not task.cancelled():
-        _log.critical("the %s died", task.get_name(), exc_info=task.exception())

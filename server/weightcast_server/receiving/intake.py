@@ -1,7 +1,8 @@
-"""What arrives: checked, kept on disk, noted in the database. Everything here may block."""
+"""Intake: what arrives is kept on disk and noted in the database. Everything here may block."""
 
 import secrets
 import shutil
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -10,7 +11,7 @@ from weightcast.wire.header import parse_header
 from weightcast.wire.side import SideReader
 from weightcast.wire.transmission import Transmission, check
 from weightcast_server.settings import Settings
-from weightcast_server.storing.files import Folder, settle, taken_back
+from weightcast_server.storing.files import Folder, deleting_refused, keep_under
 from weightcast_server.storing.store import Store
 from weightcast_server.storing.tables import OPEN, Row
 from weightcast_web import failpoints
@@ -28,7 +29,7 @@ which names the same tensors in fewer letters."""
 
 
 class Intake:
-    """Takes transmissions in.
+    """The transmissions that are taken in, from their headers to the word that all is there.
 
     Args:
         store: the database, which decides what counts.
@@ -40,6 +41,7 @@ class Intake:
         self._store, self._root, self._settings = store, root, settings
         self._checked = lru_cache(REMEMBERED)(_checked)
         self._checked_large = lru_cache(REMEMBERED_LARGE)(_checked)
+        self._checking = threading.Lock()
 
     def folder(self, id_: str) -> Folder:
         """Return the files of a transmission."""
@@ -48,7 +50,8 @@ class Intake:
     def transmission(self, row: Row) -> Transmission:
         """Return what the header says."""
         is_large = len(row.header) > LARGE
-        return self._checked_large(row.header) if is_large else self._checked(row.header)
+        with self._checking:  # The parts that come first ask at the same time.
+            return self._checked_large(row.header) if is_large else self._checked(row.header)
 
     def create(self, text: bytes, key: str | None) -> tuple[Row, bool]:
         """Open a transmission; return it and whether it is new.
@@ -90,23 +93,25 @@ class Intake:
             raise Refusal(507, "disk-full", detail)
         return needed
 
-    def check_stamp(self, row: Row, n: int, stamp: str | None) -> None:
-        """Refuse a part with 409 unless it went through the channel that the header names.
+    def part_bytes(self, row: Row, n: int, stamp: str | None) -> int:
+        """Return the length of a part.
 
         Args:
             row: the transmission.
             n: number of the part.
             stamp: what the field `STAMP` of its request says.
+
+        Raises:
+            FormatError: there is no such part.
+            Refusal: 409, it has not been through the channel that the header names.
         """
         transmission = self.transmission(row)
+        n_bytes = transmission.header.part_bytes(n)
         channel = transmission.setup.channel.name
         if stamp != channel and not (stamp is None and transmission.setup.channel.is_clean):
             went = f"part {n} went through {stamp or 'no channel'}"
             raise Refusal(409, "channel", f"{went}, the header says {channel}")
-
-    def part_bytes(self, row: Row, n: int) -> int:
-        """Return the length of a part, or refuse a number that no part has."""
-        return self.transmission(row).header.part_bytes(n)
+        return n_bytes
 
     def keep_part(self, row: Row, n: int, file: BinaryIO | None, digest: str) -> bool:
         """Keep the symbols of a part; return whether they are new.
@@ -126,8 +131,8 @@ class Intake:
         there = self._store.parts(row.id).get(n)
         is_kept = there == digest and path.exists()
         if file is not None and there in (None, digest) and not is_kept:
-            settle(file, path)
-        with taken_back(folder, path):
+            keep_under(file, path)
+        with deleting_refused(folder, path):
             self._store.take_part(row.id, n, digest)
         failpoints.reach("part-noted")
         return there is None
@@ -165,8 +170,8 @@ class Intake:
         path = folder.side(digest)
         now = self._store.get(row.id)
         if now.state in OPEN and now.side_digest in (None, digest):
-            settle(file, path)
-        with taken_back(folder, path):
+            keep_under(file, path)
+        with deleting_refused(folder, path):
             self._store.take_side(row.id, digest)
         failpoints.reach("side-noted")
         return now.side_digest is None

@@ -21,7 +21,8 @@ def router(own: Collaborators) -> APIRouter:
     @routes.put("/side", status_code=204, openapi_extra=described(OCTETS, BINARY))
     async def side(id_: str, request: Request) -> None:
         row = await views.open_row(id_)
-        body = Body(request, intake.max_side_bytes(row), settings, OCTETS)
+        max_bytes = await asyncio.to_thread(intake.max_side_bytes, row)
+        body = Body(request, max_bytes, settings, OCTETS)
         if await receive_side(intake, row, body):
             telemetry.side(id_, body.n_bytes)
         own.changes.wake(id_)
@@ -34,10 +35,10 @@ def router(own: Collaborators) -> APIRouter:
     )
     async def part(id_: str, n: int, request: Request) -> None:
         row = await views.open_row(id_)
-        n_bytes = intake.part_bytes(row, n)
-        intake.check_stamp(row, n, request.headers.get(STAMP))
+        stamp = request.headers.get(STAMP)
+        n_bytes = await asyncio.to_thread(intake.part_bytes, row, n, stamp)
         body = Body(request, n_bytes, settings, OCTETS)
-        is_new = await receive_part(intake, row, n, body, own.flights)
+        is_new = await receive_part(intake, row, n, n_bytes, body, own.flights)
         telemetry.part(id_, n, n_bytes, is_new=is_new)
         own.changes.wake(id_)
 

@@ -1,11 +1,13 @@
 """Routes of what comes of a transmission: its events, and the model that was received."""
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse, StreamingResponse
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from weightcast_server.routes.collaborators import Collaborators
 from weightcast_server.storing.tables import DECODED
-from weightcast_web.events.streams import FIELDS
 from weightcast_web.refusal import Refusal
 
 
@@ -14,10 +16,10 @@ def router(own: Collaborators) -> APIRouter:
     routes = APIRouter(prefix="/transmissions/{id_}")
     views = own.views
 
-    @routes.get("/events")
-    async def events(id_: str) -> StreamingResponse:
-        await views.row(id_)
-        return StreamingResponse(views.events(id_), headers=FIELDS, media_type="text/event-stream")
+    @routes.get("/events", response_class=EventSourceResponse, dependencies=[Depends(views.row)])
+    async def events(id_: str) -> AsyncIterator[ServerSentEvent]:
+        async for state in views.events(id_):
+            yield ServerSentEvent(data=state)
 
     @routes.get("/model")
     async def model(id_: str) -> FileResponse:

@@ -10,7 +10,7 @@ from typing import Any
 from weightcast.wire.header import PART_SYMBOLS
 from weightcast_server.storing.store import Store, refuse_expired
 from weightcast_server.storing.tables import FINISHED, Row
-from weightcast_web.events.changes import HEARTBEAT_S, Changes
+from weightcast_web.events.changes import LOOK_AGAIN_S, Changes
 from weightcast_web.events.streams import Streams
 from weightcast_web.refusal import Refusal
 
@@ -29,7 +29,7 @@ class TransmissionViews:
         self, store: Store, changes: Changes, streams: Streams, poll_s: float | None
     ) -> None:
         self._store, self._changes, self._streams = store, changes, streams
-        self._every_s = poll_s or HEARTBEAT_S
+        self._every_s = poll_s or LOOK_AGAIN_S
 
     async def row(self, id_: str) -> Row:
         """Return a transmission or refuse with 404."""
@@ -56,13 +56,9 @@ class TransmissionViews:
             },
         }
 
-    async def events(self, id_: str) -> AsyncIterator[str]:
-        """Yield a transmission as server-sent events until it is finished or forgotten.
-
-        Source: WHATWG, *HTML Living Standard*, section 9.2.
-        """
+    async def events(self, id_: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield a transmission at each change until it is finished or forgotten."""
         shown: dict[str, Any] = {}
-        silent_s = 0.0
         async with aclosing(self._changes.follow(id_, self._every_s)) as changes:
             async for _ in self._streams.until_end(changes):
                 try:
@@ -70,13 +66,9 @@ class TransmissionViews:
                 except Refusal as refusal:
                     if refusal.status != 503:
                         return
-                    now = shown  # The database is down; it will be back.
+                    continue  # The database is down; it will be back.
                 if now != shown:
-                    shown, silent_s = now, 0.0
-                    told = {name: now[name] for name in now if name != "header"}
-                    yield f"data: {json.dumps(told)}\n\n"
-                elif (silent_s := silent_s + self._every_s) >= HEARTBEAT_S:
-                    silent_s = 0.0
-                    yield ": still here\n\n"
-                if shown.get("state") in FINISHED:
+                    shown = now
+                    yield {name: now[name] for name in now if name != "header"}
+                if now["state"] in FINISHED:
                     return

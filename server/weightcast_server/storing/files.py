@@ -35,7 +35,7 @@ class Folder:
 
     def create(self) -> None:
         """Make the folder unless it is there, durably; refuse with 507 if the disk is full."""
-        with in_words():
+        with refusing_disk_errors():
             self.parts_path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path)
             sync_folder(self.path.parent)
@@ -75,21 +75,21 @@ class Folder:
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file that appears under its name complete and durable, or not at all."""
-    temporary = unfinished(path)
+    temporary = unfinished(path.parent)
     try:
-        with in_words(), temporary.open("wb") as file:
+        with refusing_disk_errors(), temporary.open("wb") as file:
             yield file
-            settle(file, path)
+            keep_under(file, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def unfinished(path: Path) -> Path:
-    """Return a name for a file that is to become ``path``."""
-    return path.with_name(f"{secrets.token_hex(8)}.new")
+def unfinished(folder: Path) -> Path:
+    """Return a name in a folder for a file that is to get another there when it is complete."""
+    return folder / f"{secrets.token_hex(8)}.new"
 
 
-def settle(file: BinaryIO, path: Path) -> None:
+def keep_under(file: BinaryIO, path: Path) -> None:
     """Make what was written durable, then give it its name, then make the name durable."""
     what = "part" if path.parent.name == "parts" else path.name.partition(".")[0]
     file.flush()
@@ -112,7 +112,7 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def taken_back(folder: Folder, path: Path) -> Iterator[None]:
+def deleting_refused(folder: Folder, path: Path) -> Iterator[None]:
     """Delete a file that the database refuses, or the whole folder of what is no more.
 
     A refusal with 503 says nothing about what the database has done, so the file stays then.
@@ -128,7 +128,7 @@ def taken_back(folder: Folder, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def refusing_disk_errors() -> Iterator[None]:
     """Turn a full disk, or a folder that was deleted meanwhile, into a refusal."""
     try:
         yield
@@ -141,7 +141,7 @@ def in_words() -> Iterator[None]:
 
 
 class SymbolReader:
-    """Hands out symbols in order, whatever the parts' lengths."""
+    """The symbols of a transmission in order, whatever the parts' lengths."""
 
     def __init__(self, parts: Iterator[Symbols]) -> None:
         self._parts = parts

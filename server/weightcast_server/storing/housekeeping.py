@@ -1,4 +1,4 @@
-"""What expires and what crashes leave behind: both end here, so that space comes back."""
+"""Housekeeping: what expires and what crashes leave behind is deleted, so that space comes back."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from weightcast_server.storing.files import Folder
 from weightcast_server.storing.store import Store
 from weightcast_web.telemetry.logs import tell
 
-SWEEP_S = 60.0
+PAUSE_S = 60.0
 STALE_S = 3600.0
 """A file that nobody has written to for so long is not being written; it is shorter than that for a
 body (see `Limits`) and for a model, which grows with each block."""
@@ -20,8 +20,8 @@ body (see `Limits`) and for a model, which grows with each block."""
 _log = logging.getLogger(__name__)
 
 
-async def keep_house(store: Store, root: Path, settings: Settings) -> None:
-    """Sweep every minute and clear every hour until cancelled.
+async def run_housekeeping(store: Store, root: Path, settings: Settings) -> None:
+    """Delete what is outdated every minute and leftovers every hour, until cancelled.
 
     Args:
         store: the database.
@@ -31,20 +31,20 @@ async def keep_house(store: Store, root: Path, settings: Settings) -> None:
     cleared = time.monotonic()
     while True:
         try:
-            await asyncio.to_thread(sweep, store, root, settings)
+            await asyncio.to_thread(delete_outdated, store, root, settings)
             if time.monotonic() - cleared >= STALE_S:
-                await asyncio.to_thread(clear, store, root, STALE_S)
+                await asyncio.to_thread(delete_leftovers, store, root, STALE_S)
                 cleared = time.monotonic()
         except (WeightcastError, OSError) as error:
-            tell(_log, "cannot tidy up", logging.WARNING, detail=error, in_s=SWEEP_S)
-        await asyncio.sleep(SWEEP_S)
+            tell(_log, "cannot tidy up", logging.WARNING, detail=error, in_s=PAUSE_S)
+        await asyncio.sleep(PAUSE_S)
 
 
-def sweep(store: Store, root: Path, settings: Settings) -> None:
+def delete_outdated(store: Store, root: Path, settings: Settings) -> None:
     """Let abandoned transmissions expire, and delete the files of those that are long over.
 
     The word in the database comes first, so that nobody is told of files that are no more; a crash
-    in between is made good by the next sweep, of whichever receiver.
+    in between is made good by the next time, at whichever receiver.
     """
     for id_ in store.expire(settings.keep_unfinished_s):
         tell(_log, "expired", logging.WARNING, transmission=id_)
@@ -53,7 +53,7 @@ def sweep(store: Store, root: Path, settings: Settings) -> None:
         store.purge(id_)
 
 
-def clear(store: Store, root: Path, older_s: float) -> None:
+def delete_leftovers(store: Store, root: Path, older_s: float) -> None:
     """Delete folders without a transmission and half-written files.
 
     Args:
@@ -65,7 +65,7 @@ def clear(store: Store, root: Path, older_s: float) -> None:
     folders = list(root.iterdir())
     known = store.ids()  # Asked after the list is made: a row comes before its folder.
     for folder in folders:
-        with suppress(FileNotFoundError):  # Another receiver clears too.
+        with suppress(FileNotFoundError):  # Another receiver deletes too.
             if folder.name not in known and folder.stat().st_mtime <= before:
                 Folder(folder).remove()
             for file in folder.glob("**/*.new"):

@@ -28,7 +28,7 @@ Counts = dict[str, tuple[int, float | None]]
 
 
 class Quota(Protocol):
-    """How many transmissions may be unfinished, and how many bytes all files may take."""
+    """Caps on the transmissions that are unfinished and on the bytes of all files."""
 
     max_open: int
     max_stored_bytes: int

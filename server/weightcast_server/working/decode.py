@@ -1,4 +1,4 @@
-"""From the files of a transmission to a model."""
+"""Decoding: from the files of a transmission to a model."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence

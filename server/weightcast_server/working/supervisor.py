@@ -1,4 +1,4 @@
-"""Supervisor: has a worker process do what is queued, oldest first."""
+"""Supervisor: what is queued, done by a worker process, oldest first."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Runs decoding and evaluation in a process of their own.
+    """Decoding and evaluation in a process of their own.
 
     What it works on it has claimed in the store, under a lease that it renews every second or so.
     When it cannot renew it for ``lease_s`` seconds another receiver may take over; then it drops

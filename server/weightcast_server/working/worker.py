@@ -34,7 +34,7 @@ REPORT_EVERY_S = 0.1
 
 
 class Progress:
-    """Writes progress lines, not more often than every tenth of a second."""
+    """Progress lines, not more often than every tenth of a second."""
 
     def __init__(self, id_: str) -> None:
         self._id, self._phase, self._next = id_, "", 0.0

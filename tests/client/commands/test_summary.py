@@ -1,7 +1,9 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
+from driver.commands import Call
 
 from weightcast.channels.awgn import AWGN
 from weightcast.coding.paper.adaptive_mapping import AdaptiveMapping
@@ -90,3 +92,37 @@ def test_a_cliff_is_half_of_the_way_from_clean_to_chance_on_each_curve() -> None
     # Half is 50 %, in the middle between 0.1 and 0.4 on a log axis.
     assert lines[2] == "| m | `adaptive-mapping` n_large=7 | `awgn` | `*` | 0.2 |"
     assert lines[3] == "| m | `adaptive-mapping` n_large=3 | `awgn` | `*` | not in 0.1 .. 0.4 |"
+
+
+def test_what_sends_printed_is_summed_up_and_a_torn_line_is_told(
+    call: Call, tmp_path: Path
+) -> None:
+    setup = Setup(channel=AWGN(std=0.1), task=Cifar10())
+    sent = {
+        "transmission": "t",
+        **FIGURES,
+        "model": "m|\x1b[2J",
+        "setup": setup.spec(),
+        "n_images": 10_000,
+        "weight_mse": 0.2,
+        "accuracy": 82.0,
+        "accuracies": [80.0, 84.0],
+        "transmissions": ["t", "u"],
+    }
+    path = tmp_path / "sends.jsonl"
+    path.write_text(json.dumps(sent) + "\n" + json.dumps(sent)[:40])
+    ran = call("summary", str(path))
+    assert (ran.code, ran.err) == (0, "warning: line 2 is cut off and left out\n")
+    line = ran.out.splitlines()[2]
+    assert line.startswith(r"| m\|\x1b[2J | `adaptive-redundancy` | `awgn` std=0.1 |")
+    assert "| 10,000 test | 2 | 82.00 ± 25.41 | 90.00 |" in line
+
+
+def test_cliffs_need_accuracies(call: Call, tmp_path: Path) -> None:
+    run = Run(model="m", model_digest="0", setup=Setup(channel=AWGN(std=0.1)))
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps(run.row() | FIGURES | {"weight_mse": 0.2, "sdr_db": None}))
+    ran = call("summary", str(path), "--cliffs")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: not all rows have accuracies, which --cliffs needs\n"
+    assert call("summary", str(path)).code == 0

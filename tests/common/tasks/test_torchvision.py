@@ -149,6 +149,20 @@ def test_a_download_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.Mon
         task.fetch(tmp_path, silent, tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize(
+    "raw", [b"", b"\0\0\x08\x09", b"\0\0\xff\x03" + b"\xff" * 12, b"<html>" * 9]
+)
+def test_files_that_torchvision_cannot_read_are_a_line(tmp_path: Path, raw: bytes) -> None:
+    files = mnist_files("FashionMNIST/raw/{}")
+    place = folder(tmp_path / "torchvision" / "FashionMNIST", files)
+    task = Torchvision(model="resnet18", data="FashionMNIST")
+    for name in files:
+        (place / name).write_bytes(raw)
+        with pytest.raises(DataError, match=r"^FashionMNIST is not in the cache; .* \(.*\)$"):
+            task.samples(tmp_path, "test" if "t10k" in name else "train")
+        (place / name).write_bytes(files[name])
+
+
 def test_cifar100_is_read_from_its_binary_archive_without_pickles(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (12, 32, 32, 3), np.uint8)
     labels = np.arange(24, dtype=np.uint8).reshape(12, 2)

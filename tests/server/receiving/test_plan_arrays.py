@@ -1,6 +1,7 @@
 """A plan with arrays: what its side information must be, by a scheme that is added here."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,10 +13,15 @@ from driver.calls import is_problem
 from driver.joined import Services
 from driver.models import Encoded, encoded
 
+from weightcast.arrays import Bits, Weights, WeightSource
+from weightcast.channels.base import Channel
 from weightcast.coding import SCHEMES, Sent, tensor_pieces
+from weightcast.coding.base import Arrived
+from weightcast.decoding.base import Decoder
 from weightcast.errors import ParameterError
 from weightcast.models.tensors import Tensor
 
+Array = npt.NDArray[Any]
 ARRAY = {"scales": ["F32", [2]]}
 """How the header of the small model, which has two tensors, writes the plan's array."""
 
@@ -48,7 +54,7 @@ class PerTensor:
     plan_type: ClassVar[type] = Scales
     side_names: ClassVar[tuple[str, ...]] = ()
 
-    def plan(self, weights: Any, tensors: Any, channel: Any) -> Scales:
+    def plan(self, weights: WeightSource, tensors: Sequence[Tensor], channel: Channel) -> Scales:
         ends = np.cumsum([tensor.n_values for tensor in tensors])
         each = [weights[end - t.n_values : end] for t, end in zip(tensors, ends, strict=True)]
         scales = np.array([np.abs(w).max() for w in each], np.float32)
@@ -57,13 +63,21 @@ class PerTensor:
     def n_symbols(self, plan: Scales) -> int:
         return plan.n_weights
 
-    def encode(self, plan: Scales, at: int, block: Any) -> Sent:
+    def encode(self, plan: Scales, at: int, block: Weights) -> Sent:
         return Sent(block / plan.of(at, len(block)), {})
 
-    def symbols_of(self, plan: Scales, at: int, n: int, side: Any) -> int:
+    def symbols_of(self, plan: Scales, at: int, n: int, side: Mapping[str, Bits]) -> int:
         return n
 
-    def decode(self, plan: Scales, at: int, n: int, arrived: Any, side: Any, decoder: Any) -> Any:
+    def decode(
+        self,
+        plan: Scales,
+        at: int,
+        n: int,
+        arrived: Arrived,
+        side: Mapping[str, Bits],
+        decoder: Decoder,
+    ) -> Weights:
         return arrived.symbols * plan.of(at, n)
 
 
@@ -77,7 +91,7 @@ def sent(small_path: Path) -> Encoded:
     return encoded(small_path, "per-tensor")
 
 
-def with_arrays(side: bytes, **arrays: Any) -> bytes:
+def with_arrays(side: bytes, **arrays: Array | None) -> bytes:
     """Return side information with other arrays in its plan; None takes one away."""
     length = 8 + int.from_bytes(side[:8], "little")
     index, raw = json.loads(side[8:length]), side[length:]
@@ -122,7 +136,7 @@ def test_the_array_is_announced_and_taken(services: Services, sent: Encoded) -> 
     ],
 )
 def test_a_plan_whose_bytes_are_wrong_is_refused_and_not_kept(
-    arrays: Any, says: str, services: Services, sent: Encoded
+    arrays: dict[str, Array | None], says: str, services: Services, sent: Encoded
 ) -> None:
     path = services.receiver.open(sent.header)
     answer = services.receiver.put_side(path, with_arrays(sent.side, **arrays))
@@ -159,7 +173,11 @@ def test_a_plan_whose_bytes_are_wrong_is_refused_and_not_kept(
     ],
 )
 def test_a_plan_that_the_scheme_cannot_have_is_refused_when_its_arrays_are_there(
-    plan: Any, arrays: Any, says: str, services: Services, sent: Encoded
+    plan: dict[str, object],
+    arrays: dict[str, Array | None],
+    says: str,
+    services: Services,
+    sent: Encoded,
 ) -> None:
     header = sent.header.model_validate_json(
         json.dumps(json.loads(sent.header.to_bytes()) | {"plan": plan})
@@ -183,7 +201,7 @@ def test_a_plan_that_the_scheme_cannot_have_is_refused_when_its_arrays_are_there
     ],
 )
 def test_an_array_that_cannot_be_is_refused_at_create(
-    array: Any, says: str, services: Services, sent: Encoded
+    array: list[object], says: str, services: Services, sent: Encoded
 ) -> None:
     fields = json.loads(sent.header.to_bytes())
     fields["plan"]["scales"] = array

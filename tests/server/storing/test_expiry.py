@@ -12,7 +12,7 @@ from driver.services import Driver
 from driver.store import Clock, store_in
 
 from weightcast_server.settings import Settings
-from weightcast_server.storing.housekeeping import sweep
+from weightcast_server.storing.housekeeping import delete_outdated
 
 KEPT = Settings(keep_unfinished_s=100, keep_finished_s=1000)
 
@@ -24,7 +24,7 @@ def sweep_later(database: str, clock: Clock, tmp_path: Path) -> Callable[[float]
     def call(seconds: float) -> None:
         clock.now = time.time() + seconds
         store = store_in(tmp_path, database, clock)
-        sweep(store, tmp_path / "transmissions", KEPT)
+        delete_outdated(store, tmp_path / "transmissions", KEPT)
         store.close()
 
     return call

@@ -15,11 +15,11 @@ from typing import TypeVar
 import pytest
 from driver.calls import AWGN, Caller, is_problem
 from driver.models import encoded
-from driver.processes import RECEIVERS_WORKER, children, freeze, go_on, until
+from driver.processes import RECEIVERS_WORKER, children, freeze, go_on, until, workers_of
 from driver.services import Driver
 from driver.store import Claimant
 
-from weightcast_server.storing.housekeeping import STALE_S, clear
+from weightcast_server.storing.housekeeping import STALE_S, delete_leftovers
 from weightcast_server.storing.store import Store
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ def test_what_is_deleted_at_another_receiver_is_worked_on_no_more(
     claimant: Claimant, pair: Pair, small_path: Path, tmp_path: Path
 ) -> None:
     sent = encoded(small_path)
-    workers = until(lambda: len(found := children(os.getpid(), RECEIVERS_WORKER)) == 2 and found)
+    workers = workers_of(os.getpid(), 2)
     for worker in workers:
         freeze(worker)
     paths = [client.deliver_all(sent, **AWGN) for client in pair]
@@ -203,7 +203,7 @@ def test_clearing_a_shared_folder_leaves_what_may_be_in_the_making(
         (parts / "old.new").touch()
         os.utime(parts / "old.new", (0, 0))
         os.utime(parts.parent, (time.time() - age_s,) * 2)
-    clear(store, root, STALE_S)
+    delete_leftovers(store, root, STALE_S)
     left = sorted(str(path.relative_to(root)) for path in root.glob("*/parts/*"))
     assert left == [f"{name * 32}/parts/young.new" for name in "ab"]
 

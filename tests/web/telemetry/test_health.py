@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from weightcast.errors import LinkError
 from weightcast_link.app import create_app
 from weightcast_link.settings import Settings
-from weightcast_server.readiness import Vitals
+from weightcast_server.readiness import Readiness
 from weightcast_server.settings import Settings as ReceiverSettings
 from weightcast_server.storing.database import open_store
 from weightcast_web.http import problems
@@ -139,10 +139,10 @@ def test_a_receiver_whose_disk_is_full_is_not_ready(driver: Driver, tmp_path: Pa
 
 def test_a_receiver_that_cannot_evaluate_any_more_is_not_ready(tmp_path: Path) -> None:
     store = open_store(ReceiverSettings(data=tmp_path))
-    vitals = Vitals(store, tmp_path, 0, lambda: False)
+    readiness = Readiness(store, tmp_path, 0, lambda: False)
     with pytest.raises(Refusal, match="nothing is decoded or evaluated"):
-        asyncio.run(vitals.check())
-    vitals.close()
+        asyncio.run(readiness.check())
+    readiness.close()
     store.close()
 
 
@@ -150,13 +150,13 @@ def test_what_was_seen_too_long_ago_is_not_shown_as_if_it_were_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(ReceiverSettings(data=tmp_path))
-    vitals = Vitals(store, tmp_path, 0, lambda: True)
-    assert list(vitals.collect()) == []
-    asyncio.run(vitals.check())
-    assert "weightcast_receiver_disk_free_bytes" in {gauge.name for gauge in vitals.collect()}
+    readiness = Readiness(store, tmp_path, 0, lambda: True)
+    assert list(readiness.collect()) == []
+    asyncio.run(readiness.check())
+    assert "weightcast_receiver_disk_free_bytes" in {gauge.name for gauge in readiness.collect()}
     monkeypatch.setattr("weightcast_server.readiness.STALE_S", -1)
-    assert list(vitals.collect()) == []
-    vitals.close()
+    assert list(readiness.collect()) == []
+    readiness.close()
     store.close()
 
 
