@@ -111,7 +111,8 @@ def installed(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
-@pytest.mark.parametrize("how", ["files", pytest.param("installed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["files", "installed"])
 def test_a_plug_in_goes_over_real_http_bit_for_bit(model: Path, tmp_path: Path, how: str) -> None:
     files, environment = (FILES, None) if how == "files" else ([], installed(tmp_path))
     command = [sys.executable, "-m", "weightcast_client.cli", "send", "--json", *files, *WORDS]

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from weightcast.experiment.results import Results
 from weightcast.experiment.sweeps import Sweep
 from weightcast_client.screen.console import Screen
 from weightcast_client.sweeping import fill
 
 
+@pytest.mark.slow
 def test_a_run_without_a_task_has_the_same_row_over_http(small_path: Path, tmp_path: Path) -> None:
     fields: dict[str, Any] = {"schemes": {"unprotected": {}}, "channels": {"awgn": {"std": 0.1}}}
     runs = Sweep(model=str(small_path), **fields).runs()

@@ -12,6 +12,8 @@ from driver.models import encoded
 from driver.services import Driver
 from faults.history import Recorder, Verdict, judge
 
+pytestmark = pytest.mark.slow
+
 KEY = "only"
 
 

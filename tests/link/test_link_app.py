@@ -168,11 +168,7 @@ def test_the_receivers_answers_and_refusals_come_through_unchanged(
 
 
 def test_no_proxy_is_to_keep_events_back(services: Services, small_path: Path) -> None:
-    sent = encoded(small_path)
-    path = services.link.open(sent.header)
-    assert services.link.put_part(path, 0, sent.parts[0]).status_code == 204
-    assert services.link.put_side(path, sent.side).status_code == 204
-    services.link.post(f"{path}/complete")
+    path = services.link.deliver_all(encoded(small_path))
     for caller in services.link, services.receiver:
         answer = caller.get(f"{path}/events")
         assert answer.headers["cache-control"] == "no-cache"

@@ -106,6 +106,7 @@ def attempt(text: bytes | Header) -> None:
         check(text if isinstance(text, Header) else parse_header(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.data())
 def test_a_header_is_taken_or_refused_within_50_ms(sent: Encoded, data: st.DataObject) -> None:

@@ -15,10 +15,9 @@ from weightcast_client.service.telemetry import Telemetry
 from weightcast_client.service.views import SendViews
 from weightcast_client.settings import Settings
 from weightcast_web.http.bodies import JSON, described
-from weightcast_web.refusal import Refusal
+from weightcast_web.http.idempotency import idempotency_key
 
 LISTED = 100
-MAX_KEY = 255
 
 
 def router(
@@ -29,11 +28,7 @@ def router(
 
     @routes.post("", status_code=202, openapi_extra=described(JSON, SEND_SCHEMA))
     async def create(request: Request, response: Response) -> dict[str, Any]:
-        key = request.headers.get("idempotency-key")
-        if key is not None and not 1 <= len(key) <= MAX_KEY:
-            raise Refusal(
-                400, "idempotency-key", f"an Idempotency-Key has 1 to {MAX_KEY} characters"
-            )
+        key = idempotency_key(request)
         body = await read_send(request, settings)
         await asyncio.to_thread(body.check, settings.models)
         text, id_ = body.model_dump_json(), secrets.token_hex(16)

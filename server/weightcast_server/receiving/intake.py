@@ -17,7 +17,6 @@ from weightcast_server.storing.tables import OPEN, Row
 from weightcast_web import failpoints
 from weightcast_web.refusal import Refusal
 
-MAX_KEY = 255
 LARGE, REMEMBERED_LARGE = 1 << 18, 2
 """Characters of a header beyond which only so many are kept: it takes ten times its size."""
 REMEMBERED = 100
@@ -65,10 +64,6 @@ class Intake:
         """
         header = parse_header(text, self._settings.max_header_bytes)
         needed = self._admit(check(header))
-        if key is not None and not 1 <= len(key) <= MAX_KEY:
-            raise Refusal(
-                400, "idempotency-key", f"an Idempotency-Key has 1 to {MAX_KEY} characters"
-            )
         id_ = secrets.token_hex(16)
         row = self._store.create(id_, text.decode(), key, self._settings, needed)
         failpoints.reach("created")

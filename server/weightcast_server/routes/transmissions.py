@@ -9,6 +9,7 @@ from weightcast.wire.header import Header
 from weightcast_server.routes.collaborators import Collaborators
 from weightcast_server.storing.tables import OPEN
 from weightcast_web.http.bodies import JSON, described, read_body
+from weightcast_web.http.idempotency import idempotency_key
 
 LISTED = 100
 HEADER_SCHEMA = Header.model_json_schema()
@@ -22,7 +23,7 @@ def router(own: Collaborators) -> APIRouter:
     @routes.post("", status_code=201, openapi_extra=described(JSON, HEADER_SCHEMA))
     async def create(request: Request, response: Response) -> dict[str, Any]:
         text = bytes(await read_body(request, settings.max_header_bytes, settings, JSON))
-        key = request.headers.get("idempotency-key")
+        key = idempotency_key(request)
         row, is_new = await asyncio.to_thread(intake.create, text, key)
         if is_new:
             own.telemetry.created(row.id)

@@ -99,7 +99,7 @@ def test_figures_are_the_same_for_the_same_curves(tmp_path: Path) -> None:
         (
             ["l2", "--set", "rate=1"],
             "a recipe has no 'rate' to set; known: batch, crop_padding, cutout, peak_rate, "
-            "warm_up, smoothing, first_scale, flips, pixels",
+            "warm_up, smoothing, first_scale, average, flips, pixels",
         ),
         (["l2", "--set", "pixels=24;32"], "pixels cannot be '24;32'"),
         (["l2", "--set", "cutout"], "expected key=value, got 'cutout'"),

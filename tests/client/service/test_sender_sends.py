@@ -76,6 +76,7 @@ def test_a_send_that_fails_at_the_other_end_tells_why(senders: Senders, ends: En
         assert refused.json()["detail"] == "the send is failed"
 
 
+@pytest.mark.slow
 def test_cancelling_a_running_send_ends_its_work_and_deletes_what_it_has_begun(
     senders: Senders, own_ends: Ends
 ) -> None:
@@ -142,10 +143,8 @@ def test_a_sender_killed_at_any_moment_sends_everything_exactly_once(
     assert not list((senders.data / "scratch").rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize(
-    "phase",
-    ["send", *(pytest.param(phase, marks=pytest.mark.slow) for phase in ("encode", "decode"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["encode", "send", "decode"])
 def test_a_worker_killed_in_a_phase_is_replaced_and_the_draw_is_gone_on_with(
     phase: str, senders: Senders, own_ends: Ends
 ) -> None:

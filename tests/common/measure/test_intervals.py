@@ -26,6 +26,7 @@ def test_the_interval_is_t_standard_errors_wide() -> None:
     assert low + high == pytest.approx(4)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_mean_95_times_in_100() -> None:
     rng = np.random.Generator(np.random.Philox(1))
     intervals = [mean_and_interval(rng.normal(3, 2, 5).tolist()) for _ in range(1000)]

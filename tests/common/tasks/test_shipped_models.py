@@ -90,6 +90,7 @@ def test_every_shipped_model_has_the_number_of_right_images_on_its_card(
         assert found.n_samples == card["test_images"] == 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.cifar
 def test_shuffled_weights_are_right_by_chance_only() -> None:
     shuffled = tensors()

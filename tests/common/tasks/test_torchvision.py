@@ -212,6 +212,7 @@ SMALL = ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "m
 SMALL += ["regnet_y_400mf", "shufflenet_v2_x0_5", "densenet121"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SMALL)
 def test_a_small_stem_keeps_the_resolution(model: str) -> None:
     usual = classifier(model, 10, 32, small_stem=False)

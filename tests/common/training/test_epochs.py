@@ -109,10 +109,9 @@ def difference_by_setting(setting: Setting) -> list[tuple[Tensor, Tensor]]:
     return [(before[name], (plain[name] - after[name]) / scale) for name in before]
 
 
-@pytest.mark.parametrize(
-    "arithmetic", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize("validated", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
+@pytest.mark.parametrize("validated", [True, False])
 def test_a_training_killed_in_any_epoch_ends_with_the_same_bits(
     arithmetic: str, validated: bool
 ) -> None:

@@ -111,7 +111,7 @@ def test_a_broken_header_is_refused(body: bytes, message: str) -> None:
         ({"setup__scheme__r_wrong": 1}, ParameterError, "has no param 'r_wrong'"),
         ({"setup__scheme__r_large": 2.5}, ParameterError, "'r_large', must be an integer, got 2.5"),
         ({"setup__channel__std": -1}, ParameterError, "std must be in 0"),
-        ({"setup__decoder": "magic"}, UnknownNameError, "no decoder 'magic'; known: clipped, half-normal, inv"),
+        ({"setup__decoder": "magic"}, UnknownNameError, "no decoder 'magic'; known: clipped, half"),
         ({"setup__task": "magic"}, UnknownNameError, "no task 'magic'; known: cifar10, mnist"),
         ({"setup__surprise": 1}, ParameterError, "setup has no param 'surprise'; known: channel"),
         ({"setup__seed": -1}, ParameterError, "seed must be in 0"),

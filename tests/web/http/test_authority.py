@@ -235,6 +235,7 @@ def test_a_command_that_may_not_listen_says_so_in_one_line(module: str, tmp_path
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_log_no_help_no_command_line_and_no_text_of_the_settings(
     driver: Driver, tmp_path: Path
 ) -> None:
