@@ -31,7 +31,7 @@ TWO_PARTS = PART_SYMBOLS + 1000
 GRACE_S = 5
 """For what is under way when a service is asked to end."""
 IN_EVERY_RUN = ("created", "part-renamed", "side-kept", "queued", "model-renamed", "reported")
-QUICK = ("part-renamed", "queued", "reported")
+QUICK = ("part-renamed", "queued")
 
 
 def marks_of(place: str) -> list[pytest.MarkDecorator]:

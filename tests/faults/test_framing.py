@@ -231,6 +231,7 @@ def test_pipelined_requests_are_answered_in_order_up_to_a_number(services: Chain
     assert httpx.get(f"{services.receiver.url}/health").status_code == 200
 
 
+@pytest.mark.slow
 def test_the_link_asks_the_receiver_of_its_settings_whoever_names_another(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), nowhere)

@@ -187,7 +187,13 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, "error: [Errno 28] No space left on device\n")
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-")),
+        "<&- >&- 2>&-",
+    ],
+)
 def test_a_send_needs_no_standard_input_output_or_error(
     closed: str, small_path: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +249,7 @@ def test_a_setting_of_any_of_the_programs_is_told_in_one_line(
     assert ran.stderr.startswith(f"error: {variable} {says}") and ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_tilde_behind_an_equals_sign_is_the_home_folder(small_path: Path, tmp_path: Path) -> None:
     shutil.copy(small_path, tmp_path / "m.safetensors")
     words = ("send", "--std=0.1", "--no-evaluate", "--json", "--model=~/m.safetensors")

@@ -74,6 +74,7 @@ def test_another_process_without_numba_draws_the_same_noise() -> None:
     assert done.stdout.strip() == GOLDEN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", ["generic", "host"])
 def test_a_program_compiled_for_another_type_of_cpu_draws_the_same_noise(
     cpu: str, tmp_path: Path

@@ -166,6 +166,7 @@ def test_the_running_mean_is_taken_and_survives_a_kill(validated: bool) -> None:
         assert not torch.equal(whole._present()[name], whole.state()[f"model/{name}"])
 
 
+@pytest.mark.slow
 def test_a_training_repeats_with_its_seed_and_only_with_it() -> None:
     first = finish(training())
     assert is_same(finish(training()).state(), first.state())

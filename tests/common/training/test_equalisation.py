@@ -32,10 +32,9 @@ def logits(found: dict[str, Tensor]) -> Tensor:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["layer", "channel"])
-@pytest.mark.parametrize(
-    "model", [MODELS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS[1:])]
-)
+@pytest.mark.parametrize("model", MODELS)
 def test_an_equalised_model_gives_the_same_logits(model: str, scope: str) -> None:
     before = logits(tensors(model))
     after = logits(equalised(ResNet18, tensors(model), scope))

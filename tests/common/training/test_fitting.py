@@ -75,6 +75,7 @@ def test_progress_ends_at_all_samples_of_all_epochs() -> None:
     assert seen == [(7, 14), (14, 14)]
 
 
+@pytest.mark.slow
 def test_decay_makes_weights_smaller() -> None:
     assert trained(decay=0.1)["1.weight"].norm() < 0.8 * trained(decay=0.0)["1.weight"].norm()
 

@@ -78,6 +78,7 @@ def test_the_last_batch_of_an_epoch_is_never_recorded() -> None:
     assert seen == [(16, 3, 8, 8), (16, 3, 16, 16)]
 
 
+@pytest.mark.slow
 def test_a_recorded_training_that_is_stopped_goes_on_with_its_momentum() -> None:
     def training() -> Training:
         model = initialised(lambda: Net(0.2), 3)

@@ -161,6 +161,7 @@ def test_a_model_that_is_not_its_tasks_fails_with_the_reason(
     assert found["error"]["detail"].startswith("not the tensors of cifar10: 'conv1.weight' is")
 
 
+@pytest.mark.slow
 def test_thousands_of_carried_tensors_arrive(services: Services, tmp_path: Path) -> None:
     tensors: dict[str, npt.NDArray[np.float32]] = {
         f"layers.{i}.norm.weight": np.full(1, i, np.float32) for i in range(20_000)
