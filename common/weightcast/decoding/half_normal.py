@@ -7,7 +7,7 @@ import numpy as np
 
 from weightcast.channels.base import State
 from weightcast.decoding.base import Prior, Scope, Values
-from weightcast.decoding.posterior import posterior_mean, truncated
+from weightcast.decoding.posterior import normal_mean, posterior_mean, truncated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,9 @@ class HalfNormal:
 
     def estimate(self, y: Values, state: State | None, prior: Prior) -> Values:
         """Return the posterior mean."""
-        return posterior_mean(y, state, prior, _magnitude, _value)
+        return posterior_mean(y, state, prior, _magnitude, normal_mean)
 
 
 def _magnitude(m: Values, sigma: Values, s: Values) -> Values:
     k = s * s / (s * s + sigma * sigma)
     return truncated(k * m, sigma * np.sqrt(k))
-
-
-def _value(m: Values, sigma: Values, s: Values) -> Values:
-    return m * (s * s / (s * s + sigma * sigma))

@@ -7,7 +7,7 @@ import numpy as np
 
 from weightcast.channels.base import State
 from weightcast.decoding.base import Prior, Scope, Values
-from weightcast.decoding.posterior import posterior_mean
+from weightcast.decoding.posterior import normal_mean, posterior_mean
 
 MEAN = np.sqrt(2 / np.pi)
 """Of the size of a standard normal variable (Johnson, Kotz & Balakrishnan, section 13.10.1)."""
@@ -41,14 +41,10 @@ class Lmmse:
 
     def estimate(self, y: Values, state: State | None, prior: Prior) -> Values:
         """Return the linear estimate."""
-        return posterior_mean(y, state, prior, _magnitude, _value)
+        return posterior_mean(y, state, prior, _magnitude, normal_mean)
 
 
 def _magnitude(m: Values, sigma: Values, s: Values) -> Values:
     mean, variance = MEAN * s, (1 - MEAN**2) * s * s
     found: Values = mean + (m - mean) * (variance / (variance + sigma * sigma))
     return found
-
-
-def _value(m: Values, sigma: Values, s: Values) -> Values:
-    return m * (s * s / (s * s + sigma * sigma))

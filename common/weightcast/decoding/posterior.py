@@ -55,6 +55,15 @@ def posterior_mean(
     return np.where(prior.is_large, limited, estimate)
 
 
+def normal_mean(m: Values, sigma: Values, s: Values) -> Values:
+    r"""Return the mean of a normal weight, :math:`m s^2 / (s^2 + \sigma^2)`; a `Law`.
+
+    Source: Kay, *Fundamentals of Statistical Signal Processing: Estimation Theory*, 1993, theorem
+    10.2.
+    """
+    return m * (s * s / (s * s + sigma * sigma))
+
+
 def truncated(mean: Values, std: Values) -> Values:
     r"""Return the mean of a normal variable that is known to be positive, shape (n,).
 

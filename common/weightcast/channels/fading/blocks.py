@@ -111,7 +111,7 @@ def ergodic_capacity(std: float, factor: float) -> float:
 
 
 def largest_gain(factor: float) -> float:
-    """Return a gain that `rice` does not exceed, but with a probability below 1e-15."""
+    """Return a gain that `rice` does not exceed, but with a probability below 1e-11."""
     return 1 + FARTHEST / math.sqrt(2 * (factor + 1))
 
 
