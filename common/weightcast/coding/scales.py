@@ -46,7 +46,7 @@ def _with_fields(base: Hashable) -> type[Any]:
     own = {each.name for each in fields(base)}
     more: list[Any] = [("scales", np.ndarray), ("top", float)]
     if "tensors" not in own:
-        more.append(("tensors", tuple, field(default=())))
+        more.append(("tensors", tuple[Tensor, ...], field(default=())))
     return make_dataclass(
         f"{base.__name__}WithScales", more, bases=(base,), frozen=True, kw_only=True, eq=False
     )

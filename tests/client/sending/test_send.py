@@ -16,7 +16,9 @@ from driver.models import encoded
 from driver.services import Driver
 from safetensors.numpy import load_file
 
+from weightcast.channels import CHANNELS
 from weightcast.coding import SCHEMES
+from weightcast.decoding import DECODERS
 from weightcast.experiment.figures import DrawResult
 from weightcast.models.weights import open_model
 from weightcast.pipeline import transmit
@@ -90,6 +92,21 @@ def test_a_model_sent_over_http_equals_the_pipeline_bit_for_bit(
     assert kept["layer.bias"].tobytes() == sent["layer.bias"].tobytes()
     assert kept["count"] == sent["count"]
     assert {name: t.shape for name, t in kept.items()} == {n: t.shape for n, t in sent.items()}
+
+
+CHANNELS_THAT_NEED_ONLY_A_STD = sorted(CHANNELS.keys() - {"noiseless", "cascade"})
+
+
+@pytest.mark.parametrize("channel", CHANNELS_THAT_NEED_ONLY_A_STD)
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("scheme", ["unprotected", "adaptive-redundancy"])
+def test_every_decoder_and_channel_over_http_equals_the_pipeline_bit_for_bit(
+    scheme: str, decoder: str, channel: str, transport: Transport, model_path: Path, tmp_path: Path
+) -> None:
+    setup = setup_of(scheme, decoder=decoder, channel={"name": channel, "std": STD})
+    result = sent_with(setup, model_path, transport)
+    arrived = received(transport, result["transmission"], tmp_path / "received.safetensors")
+    assert arrived == expected(model_path, setup)
 
 
 def test_lost_calls_and_lost_answers_change_no_bit_and_open_no_second_transmission(

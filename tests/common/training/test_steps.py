@@ -11,7 +11,7 @@ from weightcast.tasks.cifar10.resnet import ResNet18
 from weightcast.training.augmentation import Batches
 from weightcast.training.epochs import Training, initialised
 from weightcast.training.recipes import RECIPES, SETTINGS, Setting
-from weightcast.training.steps import N_BEFORE_RECORDING, Outcome, Record, Step, Steps
+from weightcast.training.steps import Outcome, Record, Step, Steps
 
 RECIPE = dataclasses.replace(RECIPES["fast"], epochs=2, batch=16, pixels=(8, 16), cutout=8)
 
@@ -58,11 +58,9 @@ def test_recorded_steps_find_the_losses_of_plain_ones(
     plain, recorded = losses(None, setting, network), losses(Repeated, setting, network)
     assert len(plain) == 26
     assert Repeated.made == 2
-    # The two ways of the descent round differently, some 1e-7, and each step makes more of it.
-    assert recorded[: N_BEFORE_RECORDING + 5] == pytest.approx(
-        plain[: N_BEFORE_RECORDING + 5], rel=1e-4
-    )
-    assert recorded == pytest.approx(plain, rel=2e-2)
+    # The two ways of the descent round differently, 6e-8 a step, and later steps enlarge that. A
+    # rate that is one step late, the likeliest fault, is 4 % off.
+    assert recorded == pytest.approx(plain, rel=1e-4)
     assert max(plain) - min(plain) > 0.5
 
 
