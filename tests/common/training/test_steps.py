@@ -58,8 +58,7 @@ def test_recorded_steps_find_the_losses_of_plain_ones(
     plain, recorded = losses(None, setting, network), losses(Repeated, setting, network)
     assert len(plain) == 26
     assert Repeated.made == 2
-    # The two ways of the descent round differently, 6e-8 a step, and later steps enlarge that. A
-    # rate that is one step late, the likeliest fault, is 4 % off.
+    # The two ways of the descent round differently, 6e-8 a step, and later steps enlarge that.
     assert recorded == pytest.approx(plain, rel=1e-4)
     assert max(plain) - min(plain) > 0.5
 
